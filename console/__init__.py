@@ -1,0 +1,1 @@
+"""What the operator sees in the terminal: options, the prompt, progress, the summary."""

@@ -1,0 +1,1 @@
+"""Stand-ins that speak the real protocols, so that the whole pipeline runs on one machine."""

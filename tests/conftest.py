@@ -1,0 +1,10 @@
+"""Fixtures that every test may ask for; each kind of real part has its own module in `tests/support`."""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "tests.support.postgres",
+    "tests.support.smtp",
+    "tests.support.google",
+    "tests.support.events_api",
+]
