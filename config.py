@@ -187,13 +187,15 @@ class Settings:
 
     def secrets(self) -> tuple[str, ...]:
         """Return the texts that no log line may hold."""
-        held = [self.api.client_key, *self.database.libpq.values()]
+        texts = [self.api.client_key.reveal()]
+        if "password" in self.database.libpq:
+            texts.append(self.database.libpq["password"].reveal())
         if self.database.url:
-            password = urlsplit(self.database.url.reveal()).password or ""
-            held.extend([self.database.url, Secret(password), Secret(unquote(password))])
+            url = self.database.url.reveal()
+            texts += [url, *_passwords(url)]
         if self.mail:
-            held.append(self.mail.password)
-        return tuple(secret.reveal() for secret in held if secret)
+            texts.append(self.mail.password.reveal())
+        return tuple(text for text in texts if text)
 
 
 def read_env_file(path: Path) -> dict[str, str]:
@@ -211,12 +213,15 @@ def read_env_file(path: Path) -> dict[str, str]:
             bindings = list(parse_stream(stream))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError([Fault("%(file)s cannot be read: %(cause)s.", {"file": str(path), "cause": cause})]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Fault("%(file)s cannot be read: it is not UTF-8.", {"file": str(path)})]) from None
+    except OSError as error:
+        fields: dict[str, object] = {"file": str(path), "cause": error.strerror}
+        raise ConfigError([Fault("%(file)s cannot be read: %(cause)s.", fields)]) from None
     faults = [
         Fault(
-            "%(file)s, line %(line)s is not of the form NAME=value.", {"file": str(path), "line": str(b.original.line)}
+            "%(file)s, line %(line)s is not of the form NAME=value.",
+            {"file": str(path), "line": str(_line_of(b.original.line, b.original.string))},
         )
         for b in bindings
         if b.error or (b.key is not None and b.value is None)
@@ -263,7 +268,7 @@ def load_settings(
         ConfigError: with every fault found.
     """
     env_file = env_file or {}
-    reader = _Reader({**_renamed(env_file), **_renamed(environ)}, home)
+    reader = _Reader(_renamed({**env_file, **environ}), home)
     reader.report_typos(environ, env_file)
     api = _api(reader)
     database = _database(reader)
@@ -301,7 +306,7 @@ def _renamed(values: Mapping[str, str]) -> dict[str, str]:
     """Return the values with old names replaced by new ones, where those are not given."""
     renamed = dict(values)
     for old, new in OLD_NAMES.items():
-        if old in renamed and not renamed.get(new):
+        if old in renamed and not renamed.get(new, "").strip():
             renamed[new] = renamed[old]
     return renamed
 
@@ -316,7 +321,9 @@ class _Reader:
         self.warnings: list[Fault] = []
 
     def fault(self, template: str, **fields: object) -> None:
-        self.faults.append(Fault(template, fields))
+        fault = Fault(template, fields)
+        if fault not in self.faults:
+            self.faults.append(fault)
 
     def given(self, name: str) -> bool:
         return bool(self._values.get(name, "").strip())
@@ -326,15 +333,15 @@ class _Reader:
         value = self._values.get(name, "").strip() or DEFAULTS.get(name, "")
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             self.fault("%(name)s holds a line break or another control character.", name=name)
-            return ""
+            return DEFAULTS.get(name, "")
         return value
 
     def required(self, name: str) -> str:
         value = self.text(name)
-        if not value:
+        if not self.given(name):
             near = [key for key in self._values if key not in DEFAULTS and _nearest(key) == name]
             if near:
-                self.fault("%(name)s is not set; is %(typo)s a slip of the pen?", name=name, typo=near[0])
+                self.fault("%(name)s is not set; is %(typo)s a slip of the pen?", name=name, typo=_shown(near[0]))
             else:
                 self.fault("%(name)s is not set.", name=name)
         return value
@@ -395,14 +402,19 @@ class _Reader:
             return ZoneInfo("UTC")
 
     def path(self, name: str) -> Path:
-        return self._home / Path(self.text(name)).expanduser()
+        text = self.text(name)
+        try:
+            return self._home / Path(text).expanduser()
+        except RuntimeError:
+            self.fault("%(name)s: the home folder of %(value)s is not known.", name=name, value=_shown(text))
+            return self._home / DEFAULTS.get(name, "")
 
     def file(self, name: str) -> Path | None:
         """Return the path of a file that is there and readable; None where it is not set or faulty."""
         if not self.text(name):
             return None
         path = self.path(name)
-        if not path.is_file() or not os.access(path, os.R_OK):
+        if not _is_readable_file(path):
             self.fault("%(name)s: there is no readable file %(file)s.", name=name, file=str(path))
             return None
         return path
@@ -415,7 +427,7 @@ class _Reader:
             host, _ = parts.hostname, parts.port
         except ValueError:
             parts, host = urlsplit(""), None
-        if parts.scheme not in {"http", "https"} or not host:
+        if parts.scheme not in {"http", "https"} or not host or not _is_host(host):
             self.fault("%(name)s must be a URL such as %(example)s.", name=name, example=DEFAULTS[name])
         elif parts.username is not None or parts.password is not None or parts.fragment:
             self.fault("%(name)s must hold neither a user, nor a password, nor a fragment.", name=name)
@@ -437,7 +449,7 @@ class _Reader:
 
     def warn_of_open_file(self, path: Path) -> None:
         """Warn of a file with secrets that others on the machine may read."""
-        if os.name != "posix" or not path.is_file():
+        if os.name != "posix" or not _is_readable_file(path):
             return
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
@@ -504,9 +516,18 @@ def _is_postgres_url(text: str) -> bool:
 
     try:
         parse_dsn(text)
-    except psycopg2.Error:
+    except (psycopg2.Error, ValueError):
         return False
     return True
+
+
+def _passwords(url: str) -> list[str]:
+    """Return the password of a database URL, as libpq reads it and as it is written there."""
+    from psycopg2.extensions import parse_dsn
+
+    password = parse_dsn(url).get("password", "")
+    written = [text for text in re.split(r"[:@/?&=]", url) if text and unquote(text) == password]
+    return [password, *written]
 
 
 def _sheet(reader: _Reader) -> SheetSettings | None:
@@ -566,11 +587,13 @@ def _is_trusted_token_uri(uri: str, endpoint: str) -> bool:
     try:
         parts = urlsplit(uri)
         host = parts.hostname or ""
+        own = urlsplit(endpoint).hostname
     except ValueError:
+        return False
+    if not _is_host(host) or any(ord(character) <= 32 for character in uri):
         return False
     if is_loopback(host):
         return parts.scheme in {"http", "https"}
-    own = urlsplit(endpoint).hostname
     return parts.scheme == "https" and (host.endswith(".googleapis.com") or host in {"accounts.google.com", own})
 
 
@@ -581,7 +604,7 @@ def _mail(reader: _Reader) -> MailSettings | None:
     ca_file = reader.file("SMTP_CA_FILE")
     if not server:
         return None
-    if not _HOST_NAME.fullmatch(server) and not _is_ip_address(server):
+    if not _is_host(server):
         reader.fault("%(name)s must be the name of a host, not %(value)s.", name="SMTP_SERVER", value=_shown(server))
     if security is MailSecurity.NONE and not is_loopback(server):
         reader.fault("SMTP_SECURITY=none is for a mail server on this machine; use ssl or starttls.")
@@ -591,8 +614,10 @@ def _mail(reader: _Reader) -> MailSettings | None:
     if user and not password:
         reader.required("SMTP_PASSWORD")
     sender = reader.required("SENDER_EMAIL")
-    listed = (part.strip() for part in reader.required("EMAIL_ADDRESSES_FOR_MAILING").strip(" ,").split(","))
-    recipients = tuple(dict.fromkeys(listed))
+    listed = [part.strip() for part in reader.required("EMAIL_ADDRESSES_FOR_MAILING").split(",")]
+    recipients = tuple(dict.fromkeys(address for address in listed if address))
+    if reader.text("EMAIL_ADDRESSES_FOR_MAILING") and not recipients:
+        reader.fault("%(name)s is not set.", name="EMAIL_ADDRESSES_FOR_MAILING")
     for name, address in [("SENDER_EMAIL", sender), *(("EMAIL_ADDRESSES_FOR_MAILING", item) for item in recipients)]:
         if address and not _ADDRESS.fullmatch(address):
             reader.fault(
@@ -604,7 +629,7 @@ def _mail(reader: _Reader) -> MailSettings | None:
         server=server,
         port=port,
         security=security,
-        user=user,
+        user=user or (sender if password else ""),
         password=Secret(password),
         ca_file=ca_file,
         sender=sender,
@@ -612,11 +637,27 @@ def _mail(reader: _Reader) -> MailSettings | None:
     )
 
 
-def _is_ip_address(text: str) -> bool:
+def _line_of(first: int, text: str) -> int:
+    """Return the line where a binding itself stands; the parser counts from the blank lines before it."""
+    return first + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _is_readable_file(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:  # a name too long, a folder without rights
+        return False
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether a text is the name or the address of a host, in Unicode or not."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return False
+        try:
+            return _HOST_NAME.fullmatch(text.encode("idna").decode()) is not None
+        except UnicodeError:
+            return False
     return True
 
 

@@ -21,6 +21,7 @@ holds a secret, nor text that came from outside unless it was cut and escaped.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class EtlError(Exception):
@@ -52,7 +53,7 @@ class Fault:
     """One thing wrong with the settings: a template with fields, worded like an error."""
 
     template: str
-    fields: dict[str, object] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.template % self.fields

@@ -270,6 +270,8 @@ def _partial(day: Day, messages: Messages) -> str | None:
         return messages.text("PARTIAL: a test run, the first hour of the day only")
     if not day.complete:
         until = day.window.end.astimezone(day.zone)
+        if until.date() > day.date:
+            return messages.text("PARTIAL: this day was never loaded as a whole")
         return messages.text("PARTIAL: the day is not over, events until %(time)s", time=messages.time(until))
     return None
 
@@ -301,7 +303,7 @@ def _span(first: DayOutcome, last: DayOutcome, messages: Messages) -> str:
     return messages.text("Learning from %(first)s to %(last)s", first=first.date, last=last.date)
 
 
-def _subject(  # noqa: PLR0913  (the facts a subject is made of)
+def _subject(
     first: DayOutcome,
     last: DayOutcome,
     outcomes: Sequence[DayOutcome],

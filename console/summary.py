@@ -1,0 +1,236 @@
+"""The end of a run, told to the operator as a table and to scripts as a JSON object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from app_types import MailOutcome, RunStatus, SheetOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from app_types import DayOutcome
+    from console.terminal import Terminal
+    from messages import Messages
+    from report.content import DayContent, Row
+    from warehouse.ledger import LedgerRow
+
+_COUNTS = ("received", "loaded", "updated", "already_present", "rejected", "defective", "missing_at_source")
+_STATISTICS = ("unique_users", "runs", "submits", "successful_submits")
+_MARKS = {RunStatus.OK: "✓", RunStatus.PARTIAL: "!", RunStatus.FAILED: "✗", RunStatus.INTERRUPTED: "✗"}
+
+
+def json_line(outcome: DayOutcome, messages: Messages) -> str:
+    """Return the summary of a day as one line of JSON, in ASCII."""
+    counts = asdict(outcome.counts) if outcome.counts else dict.fromkeys(_COUNTS)
+    statistics = asdict(outcome.statistics) if outcome.statistics else None
+    return json.dumps(
+        {
+            "date": outcome.date.isoformat(),
+            "mode": outcome.mode,
+            "complete": outcome.complete,
+            "status": outcome.status,
+            **counts,
+            "statistics": statistics,
+            "sheet": outcome.sheet,
+            "mail": outcome.mail,
+            "error": _error_text(outcome, messages),
+            "run_id": outcome.run_id,
+            "seconds": round(outcome.duration.total_seconds(), 3),
+        }
+    )
+
+
+def show_day(terminal: Terminal, outcome: DayOutcome, content: DayContent | None, messages: Messages) -> None:
+    """Show one day: figures, counts, what became of sheet and letter, and how it ended."""
+    terminal.line("")
+    if content:
+        terminal.show(_day_table(outcome, content, messages))
+        for warning in content.warnings:
+            terminal.line(f"! {warning}")
+    for line in ending(outcome, messages):
+        terminal.line(line)
+
+
+def show_range(terminal: Terminal, outcomes: Sequence[DayOutcome], messages: Messages) -> None:
+    """Show a range of days, a row each."""
+    text = messages.text
+    table = _table(messages.plural("%(n)s day", "%(n)s days", len(outcomes)))
+    table.add_column(text("Date"))
+    table.add_column(text("Result"))
+    for name in (text("Received"), text("Loaded"), text("Corrected"), text("Rejected")):
+        table.add_column(name, justify="right")
+    for outcome in outcomes:
+        counts = outcome.counts
+        values = (counts.received, counts.loaded, counts.updated, counts.rejected) if counts else ()
+        table.add_row(
+            outcome.date.isoformat(),
+            status_text(outcome.status, messages),
+            *(messages.number(value) for value in values),
+        )
+    terminal.line("")
+    terminal.show(table)
+
+
+def show_places(
+    terminal: Terminal,
+    messages: Messages,
+    *,
+    pages: Sequence[Path],
+    sheet_url: str | None,
+    letters: Sequence[Path],
+    log: Path | None,
+) -> None:
+    """Show where the results lie."""
+    for label, places in (
+        (messages.text("Report:"), pages),
+        (messages.text("Google Sheet:"), [sheet_url] if sheet_url else []),
+        (messages.text("Letter:"), letters),
+        (messages.text("Log:"), [log] if log else []),
+    ):
+        for place in places:
+            terminal.line(f"{label} {place}")
+
+
+def show_runs(terminal: Terminal, rows: Sequence[LedgerRow], messages: Messages) -> None:
+    """Show the ledger, the newest run last, as a reader of a terminal expects."""
+    text = messages.text
+    table = _table(text("Runs"))
+    for name in (text("Run"), text("Date"), text("Begun (UTC)"), text("Scope"), text("Result")):
+        table.add_column(name)
+    for name in (text("Received"), text("Loaded"), text("Corrected"), text("Rejected")):
+        table.add_column(name, justify="right")
+    table.add_column(text("Trouble"))
+    for row in reversed(rows):
+        counts = row.counts
+        values = (counts.received, counts.loaded, counts.updated, counts.rejected) if counts else ("",) * 4
+        table.add_row(
+            str(row.run_id),
+            row.date.isoformat(),
+            f"{row.started_at:%Y-%m-%d %H:%M}",
+            text("test") if row.mode == "test" else text("day"),
+            status_text(row.status, messages),
+            *(messages.number(value) if isinstance(value, int) else value for value in values),
+            messages.error(row.error) if row.error else "",
+        )
+    terminal.show(table)
+
+
+def runs_json_line(row: LedgerRow, messages: Messages) -> str:
+    """Return a run of the ledger as one line of JSON, in ASCII."""
+    counts = asdict(row.counts) if row.counts else dict.fromkeys(_COUNTS)
+    return json.dumps(
+        {
+            "id": row.run_id,
+            "date": row.date.isoformat(),
+            "mode": row.mode,
+            "status": row.status,
+            "complete": row.complete,
+            **counts,
+            "sheet": row.sheet,
+            "mail": row.mail,
+            "started_at": row.started_at.isoformat(),
+            "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+            "error": messages.error(row.error) if row.error else None,
+        }
+    )
+
+
+def status_text(status: RunStatus, messages: Messages) -> str:
+    """Return the result of a run in words."""
+    return {
+        RunStatus.RUNNING: messages.text("at work"),
+        RunStatus.OK: messages.text("done"),
+        RunStatus.PARTIAL: messages.text("loaded, with trouble"),
+        RunStatus.FAILED: messages.text("failed"),
+        RunStatus.INTERRUPTED: messages.text("interrupted"),
+    }[status]
+
+
+def ending(outcome: DayOutcome, messages: Messages) -> list[str]:
+    """Return the last lines of a day: what is in the table, what was not done, the command that repeats it."""
+    text = messages.text
+    troubles = [f"! {messages.error(trouble)}" for trouble in outcome.troubles]
+    mark = _MARKS[outcome.status]
+    test = " --test" if outcome.mode == "test" else ""
+    repeat = f"python data_processor.py --date {outcome.date.isoformat()}{test}"
+    report = f"python data_processor.py report --date {outcome.date.isoformat()}{test}"
+    if outcome.status is RunStatus.FAILED:
+        lines = [messages.error(outcome.error)] if outcome.error else []
+        kept = text("Nothing of %(date)s was changed in the database.", date=outcome.date)
+        return [
+            *(f"{mark} {line}" for line in lines),
+            f"  {kept}",
+            f"  {text('To repeat: %(command)s', command=repeat)}",
+        ]
+    if outcome.status is RunStatus.INTERRUPTED:
+        told = text("Interrupted; nothing of %(date)s was changed in the database.", date=outcome.date)
+        return [f"{mark} {told} {text('To repeat: %(command)s', command=repeat)}"]
+    duration = text("in %(duration)s", duration=outcome.duration)
+    if outcome.status is RunStatus.PARTIAL:
+        error = [f"{mark} {messages.error(outcome.error)}"] if outcome.error else []
+        told = text("%(date)s is loaded, but not everything after that succeeded.", date=outcome.date)
+        again = text("To repeat just the report: %(command)s", command=report)
+        return [*error, *troubles, f"{mark} {told}", f"  {again}"]
+    if outcome.from_database:
+        told = text("The report of %(date)s was made again from the database", date=outcome.date)
+    else:
+        told = text("%(date)s is loaded", date=outcome.date)
+    return [*troubles, f"{mark} {told}, {duration}."]
+
+
+def _error_text(outcome: DayOutcome, messages: Messages) -> str | None:
+    errors = [*([outcome.error] if outcome.error else []), *outcome.troubles]
+    return " ".join(messages.error(error) for error in errors) or None
+
+
+def _day_table(outcome: DayOutcome, content: DayContent, messages: Messages) -> Table:
+    title = content.title if content.partial is None else f"{content.title}\n{content.partial}"
+    table = _table(title)
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.show_header = False
+    _add_rows(table, content.figures)
+    table.add_section()
+    if content.counts:
+        _add_rows(table, content.counts)
+        table.add_section()
+    table.add_row(messages.text("Google Sheet"), _sheet_text(outcome.sheet, messages))
+    table.add_row(messages.text("Letter"), _mail_text(outcome.mail, messages))
+    return table
+
+
+def _add_rows(table: Table, rows: Sequence[Row]) -> None:
+    for row in rows:
+        table.add_row(row.label, row.cell.text)
+
+
+def _sheet_text(outcome: SheetOutcome, messages: Messages) -> str:
+    return {
+        SheetOutcome.UPDATED: messages.text("updated"),
+        SheetOutcome.SKIPPED: messages.text("left out"),
+        SheetOutcome.UNCHANGED: messages.text("unchanged, nothing new"),
+        SheetOutcome.FAILED: messages.text("FAILED"),
+    }[outcome]
+
+
+def _mail_text(outcome: MailOutcome, messages: Messages) -> str:
+    return {
+        MailOutcome.SENT: messages.text("sent"),
+        MailOutcome.SKIPPED: messages.text("left out"),
+        MailOutcome.UNCHANGED: messages.text("not sent, nothing new"),
+        MailOutcome.FAILED: messages.text("FAILED"),
+    }[outcome]
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)

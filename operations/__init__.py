@@ -1,0 +1,1 @@
+"""The further commands of the operator, a module each."""

@@ -1,0 +1,260 @@
+"""Asks the events API for one window: time-outs, bounded retries, a cap on size, and no secret in any error.
+
+`requests` puts the whole URL, key included, into the text of its exceptions, so none of them leaves this module,
+neither as a text nor as a cause.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import ssl
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, quote_plus
+from urllib.request import getproxies, proxy_bypass
+
+import requests
+import urllib3
+
+from exceptions import SourceError, TransientSourceError
+from source.decoding import Answer, decode, shown
+
+if TYPE_CHECKING:
+    import threading
+
+    from app_types import Window
+    from config import ApiSettings
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT: Final = 10.0
+MOST_BODY_BYTES: Final = 256 * 1024 * 1024
+LONGEST_RETRY_AFTER: Final = 60.0
+_FIRST_DELAY: Final = 0.5
+_LONGEST_DELAY: Final = 30.0
+_CHUNK: Final = 64 * 1024
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
+
+
+class SourceClient:
+    """One HTTP session with the events API. Not to be shared between threads.
+
+    Args:
+        settings: where and who.
+        deadline: the moment of `time.monotonic()` at which the whole fetch must be over.
+        stop: set when nobody waits for the answer any more.
+    """
+
+    def __init__(self, settings: ApiSettings, deadline: float, stop: threading.Event) -> None:
+        self._settings = settings
+        self._deadline = deadline
+        self._stop = stop
+        self._session = requests.Session()
+        # Neither .netrc nor another CA bundle from the environment; only a proxy for HTTPS, which sees no request.
+        self._session.trust_env = False
+        proxy = getproxies().get("https")
+        if proxy and settings.url.startswith("https:") and not proxy_bypass(settings.url.split("/")[2]):
+            self._session.proxies = {"https": proxy}
+        self._session.headers.update({"Accept": "application/json", "User-Agent": "learning-events-etl"})
+
+    def close(self) -> None:
+        """Close the connections of the session."""
+        self._session.close()
+
+    def ask(self, window: Window) -> Answer:
+        """Return the answer to a window, trying again what may pass.
+
+        Raises:
+            SourceError: the source refused, or did not answer well within the attempts and the deadline.
+        """
+        for attempt in range(1, self._settings.attempts + 1):
+            try:
+                return self._ask_once(window)
+            except TransientSourceError as error:
+                if attempt == self._settings.attempts:
+                    raise
+                delay = _delay(attempt, error.retry_after)
+                if time.monotonic() + delay >= self._deadline:
+                    raise
+                log.warning(
+                    "window %s: attempt %d of %d failed, trying again in %.1f s: %s",
+                    window.start.isoformat(sep=" ", timespec="minutes"),
+                    attempt,
+                    self._settings.attempts,
+                    delay,
+                    error,
+                )
+                if self._stop.wait(delay):
+                    raise
+        raise AssertionError  # the last attempt returns or raises
+
+    def _ask_once(self, window: Window) -> Answer:
+        try:
+            return decode(self._get(window))
+        except SourceError as error:
+            if "text" in error.fields:  # the source's own words, which may echo the request
+                error.fields["text"] = self._without_key(str(error.fields["text"]))
+            raise
+
+    def _get(self, window: Window) -> bytes:
+        """Send one request and return the body, decompressed."""
+        settings = self._settings
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise deadline_error(settings.deadline)
+        parameters = {
+            "client": settings.client,
+            "client_key": settings.client_key.reveal(),
+            "start": _written(window.start),
+            "end": _written(window.end),
+        }
+        timeout = (min(CONNECT_TIMEOUT, settings.timeout, remaining), min(settings.timeout, remaining))
+        try:
+            with self._session.get(
+                settings.url, params=parameters, timeout=timeout, stream=True, allow_redirects=False
+            ) as response:
+                self._check_status(response)
+                return self._read(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _typed(error) from None
+
+    def _read(self, response: requests.Response) -> bytes:
+        """Read a body piece by piece, so that a bomb or a drip ends at the limit."""
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > MOST_BODY_BYTES:
+                raise SourceError(
+                    "The source sent more than %(megabytes)s MiB for one window.",
+                    remedy="Lower API_WINDOW_MINUTES.",
+                    megabytes=str(MOST_BODY_BYTES // 1024 // 1024),
+                )
+            if self._stop.is_set() or time.monotonic() > self._deadline:
+                raise deadline_error(self._settings.deadline)
+        if "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
+            log.warning("the source does not tell the length of its answers: a cut one might go unnoticed")
+        return bytes(body)
+
+    def _check_status(self, response: requests.Response) -> None:
+        status = response.status_code
+        if status == requests.codes.ok:
+            return
+        if status in _TRANSIENT_STATUSES or status >= 500:
+            raise TransientSourceError(
+                "The source answered with status %(status)s.",
+                remedy="The same run can be repeated later.",
+                retry_after=_retry_after(response.headers.get("Retry-After"), datetime.now(UTC)),
+                status=str(status),
+            )
+        if status in {401, 403}:
+            raise SourceError(
+                "The source refused the access (status %(status)s).",
+                remedy="Check API_CLIENT and API_CLIENT_KEY.",
+                status=str(status),
+            )
+        if status in {404, 405, 410}:
+            raise SourceError(
+                "The source has nothing at this address (status %(status)s).",
+                remedy="Check API_URL.",
+                status=str(status),
+            )
+        if 300 <= status < 400:
+            raise SourceError(
+                "The source wants to send us to another address (status %(status)s); that is not followed.",
+                remedy="Check API_URL.",
+                status=str(status),
+            )
+        raise SourceError(
+            "The source answered with status %(status)s: %(text)s", status=str(status), text=self._told(response)
+        )
+
+    def _told(self, response: requests.Response) -> str:
+        """Return the beginning of an error's body."""
+        return shown(self._without_key(response.raw.read(2_000, decode_content=True).decode("utf-8", "replace"))) or "—"
+
+    def _without_key(self, text: str) -> str:
+        key = self._settings.client_key.reveal()
+        for spelling in {key, quote(key, safe=""), quote_plus(key)}:
+            text = text.replace(spelling, "***")
+        return text
+
+
+def deadline_error(seconds: float) -> SourceError:
+    """Return the error of a fetch that took longer than it may."""
+    return SourceError(
+        "The source did not deliver the day within %(seconds)s seconds.",
+        remedy="Run the day again later, or raise API_DEADLINE.",
+        seconds=f"{seconds:g}",
+    )
+
+
+def _written(moment: datetime) -> str:
+    """Write a UTC moment as the source reads it, always with the fraction."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _typed(error: Exception) -> SourceError:
+    """Turn a library's exception into ours; its text is dropped, because it holds the URL with the key."""
+    if _is_certificate_error(error):
+        return SourceError(
+            "The certificate of the source cannot be trusted.", remedy="Check API_URL and the clock of this machine."
+        )
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return TransientSourceError("The source cannot be reached: no connection in time.", remedy=_CHECK_NETWORK)
+    if isinstance(error, requests.exceptions.Timeout) or _caused_by(error, TimeoutError):
+        return TransientSourceError("The source stopped answering.", remedy="The same run can be repeated later.")
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
+        return TransientSourceError("The answer of the source was cut off or damaged on the way.")
+    if isinstance(error, (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError)) and not isinstance(
+        error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
+    ):
+        return TransientSourceError("The source cannot be reached.", remedy=_CHECK_NETWORK)
+    return SourceError("The source cannot be asked.", remedy="Check API_URL.")
+
+
+_CHECK_NETWORK: Final = "Check the network and API_URL."
+
+
+def _is_certificate_error(error: BaseException) -> bool:
+    return _caused_by(error, ssl.SSLCertVerificationError)
+
+
+def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    """Tell whether an exception of a kind stands anywhere behind another one."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        current = waiting.pop()
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        if isinstance(current, kind):
+            return True
+        seen.add(id(current))
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+    return False
+
+
+def _delay(attempt: int, retry_after: float | None) -> float:
+    """Return the seconds to wait before the next attempt: as told, or doubling with jitter."""
+    longest = min(_FIRST_DELAY * 2 ** (attempt - 1), _LONGEST_DELAY)
+    delay = longest * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, no secret)
+    return delay if retry_after is None else max(retry_after, 0.0)
+
+
+def _retry_after(header: str | None, now: datetime) -> float | None:
+    """Read a `Retry-After`: seconds or a date; at most a minute; None where it makes no sense."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), LONGEST_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), LONGEST_RETRY_AFTER)

@@ -1,0 +1,1 @@
+COPY pg_temp.staged_rejected (seq, reason, raw_digest, raw) FROM STDIN

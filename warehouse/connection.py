@@ -1,0 +1,338 @@
+"""The connection to PostgreSQL: opened with retries, its session pinned, the lock of a day, errors made ours."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg2
+from psycopg2 import errorcodes, sql
+
+from exceptions import DatabaseError, DayLockedError, TransientDatabaseError
+from warehouse import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+
+    from psycopg2 import extensions
+
+    from config import DatabaseSettings
+
+log = logging.getLogger(__name__)
+
+OLDEST_VERSION: Final = 150_000
+_ATTEMPTS: Final = 4
+_FIRST_DELAY: Final = 0.5
+_LOCK_SPACE: Final = 0x4C4D53  # tells our advisory locks from those of others
+_LOCK_POLL: Final = 0.2
+LOCK_WAIT: Final = 60.0
+"""Seconds that a second run of a day waits for the first."""
+
+_CONNECTION: Final[dict[str, Any]] = {
+    "connect_timeout": "10",
+    "application_name": "learning-events-etl",
+    "client_encoding": "UTF8",
+    "keepalives_idle": "30",
+    "tcp_user_timeout": "60000",
+}
+_SESSION: Final = {
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "statement_timeout": "30min",
+    "lock_timeout": "60s",
+    "idle_in_transaction_session_timeout": "5min",
+    "client_connection_check_interval": "2s",
+}
+
+_TRANSIENT: Final = frozenset(
+    {
+        errorcodes.SERIALIZATION_FAILURE,
+        errorcodes.DEADLOCK_DETECTED,
+        errorcodes.LOCK_NOT_AVAILABLE,
+        errorcodes.ADMIN_SHUTDOWN,
+        errorcodes.CRASH_SHUTDOWN,
+        errorcodes.CANNOT_CONNECT_NOW,
+        errorcodes.TOO_MANY_CONNECTIONS,
+        errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    }
+)
+_KNOWN: Final = {
+    errorcodes.DISK_FULL: ("The disk of the database is full.", "Free some space and run the day again."),
+    errorcodes.INSUFFICIENT_PRIVILEGE: (
+        "The database role lacks a right that is needed.",
+        "See the roles in docs/operations.md; the log names the statement.",
+    ),
+    errorcodes.READ_ONLY_SQL_TRANSACTION: (
+        "The database only allows reading.",
+        "Check that DATABASE_URL names the primary server.",
+    ),
+    errorcodes.QUERY_CANCELED: ("The database took longer than it may.", "Run the day again later."),
+}
+_REFUSALS: Final = (
+    ("password authentication failed", "no password supplied", "no pg_hba.conf entry", "authentication failed"),
+    ("does not exist",),
+)
+
+
+class Database:
+    """One connection that can be opened again, and the lock of the day that it holds.
+
+    Statements outside `transaction()` commit by themselves.
+    """
+
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self._parameters = dict(parameters)
+        self._locked_day: date | None = None
+        self._connection = self._open()
+
+    @property
+    def connection(self) -> extensions.connection:
+        """The connection itself."""
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; the lock goes with it."""
+        self._connection.close()
+
+    def reconnect(self) -> None:
+        """Open the connection anew and take the day's lock again."""
+        self._connection.close()
+        self._connection = self._open()
+        if self._locked_day is not None:
+            self._take_lock(self._locked_day, LOCK_WAIT)
+
+    def rows(self, statement: str, /, **values: object) -> list[tuple[Any, ...]]:
+        """Run a statement by itself and return its rows; once more where the connection had been lost."""
+        try:
+            return self._rows(statement, values)
+        except TransientDatabaseError:
+            if not self._connection.closed:
+                raise
+            self.reconnect()
+            return self._rows(statement, values)
+
+    def _rows(self, statement: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
+        with typed_errors(), self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def transaction(self) -> Iterator[extensions.cursor]:
+        """Run the block in one transaction: committed at its end, rolled back when it raises.
+
+        Raises:
+            TransientDatabaseError: it can be tried again as a whole, after `reconnect` where the connection is gone.
+            DatabaseError: it cannot.
+        """
+        with typed_errors():
+            self._connection.autocommit = False
+            try:
+                with self._connection.cursor() as cursor:
+                    yield cursor
+                self._connection.commit()
+            finally:
+                if not self._connection.closed:
+                    self._connection.rollback()
+                    self._connection.autocommit = True
+
+    @contextmanager
+    def locked_day(self, day: date, wait: float = LOCK_WAIT) -> Iterator[None]:
+        """Hold a day for one run, from its first step to its last.
+
+        Raises:
+            DayLockedError: another run still holds the day after the wait.
+        """
+        self._take_lock(day, wait)
+        self._locked_day = day
+        try:
+            yield
+        finally:
+            self._locked_day = None
+            if not self._connection.closed:
+                try:
+                    self.rows("SELECT pg_advisory_unlock(%(space)s, %(day)s)", space=_LOCK_SPACE, day=day.toordinal())
+                except DatabaseError:
+                    self._connection.close()
+
+    def try_day(self, day: date) -> bool:
+        """Take the lock of a day if nobody else has it; give it back by `leave_day`."""
+        statement = "SELECT pg_try_advisory_lock(%(space)s, %(day)s)"
+        return bool(self.rows(statement, space=_LOCK_SPACE, day=day.toordinal())[0][0])
+
+    def leave_day(self, day: date) -> None:
+        """Give the lock of a day back once."""
+        self.rows("SELECT pg_advisory_unlock(%(space)s, %(day)s)", space=_LOCK_SPACE, day=day.toordinal())
+
+    def _take_lock(self, day: date, wait: float) -> None:
+        """Poll for the lock: a wait inside PostgreSQL would not hear Ctrl-C."""
+        limit = time.monotonic() + wait
+        told = False
+        while not self.try_day(day):
+            if time.monotonic() >= limit:
+                raise DayLockedError(
+                    "Another run of %(date)s is still at work.", remedy="Wait until it is done.", date=day
+                )
+            if not told:
+                log.info("waiting for another run of %s to end", day.isoformat())
+                told = True
+            time.sleep(_LOCK_POLL)
+
+    def _open(self) -> extensions.connection:
+        """Connect, check what is there and pin the session."""
+        connection = _connect(self._parameters)
+        try:
+            with typed_errors():
+                _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class Server:
+    """PostgreSQL as the settings name it: connects to it, and keeps the embedded one running while it is in use."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._parameters: dict[str, str] | None = None
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def connected(self) -> Iterator[Database]:
+        """Open a connection for the block.
+
+        Raises:
+            DatabaseError: PostgreSQL cannot be reached, or cannot serve us.
+        """
+        if self._parameters is None:
+            self._parameters = self._find()
+        with closing(Database(self._parameters)) as database:
+            info = database.connection.info
+            log.info("PostgreSQL %s, database %s", _version(database.connection), info.dbname)
+            yield database
+
+    def _find(self) -> dict[str, str]:
+        if self._settings.is_embedded:
+            return dict(self._stack.enter_context(embedded.running(self._settings.embedded)))
+        if self._settings.url:
+            return {"dsn": self._settings.url.reveal()}
+        return {name: value.reveal() for name, value in self._settings.libpq.items()}
+
+
+@contextmanager
+def typed_errors() -> Iterator[None]:
+    """Turn errors of the driver into ours; row data in their texts stays out, only the SQLSTATE is logged."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        code = error.pgcode
+        log.log(
+            # cancelled on request: the operator knows
+            logging.DEBUG if code == errorcodes.QUERY_CANCELED else logging.ERROR,
+            "PostgreSQL error: SQLSTATE %s, %s",
+            code or "-",
+            getattr(error.diag, "message_primary", None) if _is_safe(code) else "-",
+        )
+        if code in _KNOWN:
+            text, remedy = _KNOWN[code]
+            raise DatabaseError(text, remedy=remedy) from None
+        if code in _TRANSIENT:
+            raise TransientDatabaseError(
+                "The database is busy or restarting (SQLSTATE %(code)s).", remedy="Run the day again.", code=code
+            ) from None
+        if code is None:
+            raise TransientDatabaseError(
+                "The connection to the database was lost.", remedy="Check the server and run the day again."
+            ) from None
+        raise DatabaseError(
+            "The database refused a statement (SQLSTATE %(code)s).", remedy="The log tells more.", code=code
+        ) from None
+
+
+def _is_safe(code: str | None) -> bool:
+    """Tell whether the message of an error holds no row data: rights, missing objects, resources, shutdown."""
+    return code is not None and code[:2] in {"42", "53", "57", "25", "40", "55", "3D", "3F"}
+
+
+def _connect(parameters: dict[str, str]) -> extensions.connection:
+    """Connect, and try again what may pass."""
+    arguments: dict[str, Any] = {**_CONNECTION, **parameters}
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            connection: extensions.connection = psycopg2.connect(**arguments)
+        except (psycopg2.Error, UnicodeError) as error:
+            text = _first_line(error)
+            log.warning("PostgreSQL: %s", text)
+            if refusal := _refusal(text):
+                raise refusal from None
+            if attempt < _ATTEMPTS:
+                time.sleep(_FIRST_DELAY * 2 ** (attempt - 1))
+        else:
+            return connection
+    raise DatabaseError(
+        "PostgreSQL cannot be reached; nothing was loaded.",
+        remedy="Check that the server runs and that DATABASE_URL is right, then run the day again.",
+    )
+
+
+def _prepare(connection: extensions.connection) -> None:
+    """Refuse a server that cannot serve us, and make the session the same whatever the defaults are."""
+    connection.autocommit = True
+    if connection.server_version < OLDEST_VERSION:
+        raise DatabaseError("PostgreSQL %(version)s is too old; 15 or newer is needed.", version=_version(connection))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_encoding'), current_schema()")
+        encoding, schema = cursor.fetchone() or ("", None)
+        if encoding != "UTF8":
+            raise DatabaseError(
+                "The database has the encoding %(encoding)s; UTF8 is needed.",
+                remedy="Create one with ENCODING 'UTF8'.",
+                encoding=encoding,
+            )
+        if schema is None:
+            raise DatabaseError(
+                "The search_path of the database role names no schema that exists.",
+                remedy="Set one, for example: ALTER ROLE … SET search_path = public.",
+            )
+        # Temporary tables last: otherwise one of the same name would stand before a table of ours.
+        cursor.execute(sql.SQL("SET search_path TO {}, pg_temp").format(sql.Identifier(schema)))
+        for name, value in _SESSION.items():
+            cursor.execute(sql.SQL("SET {} TO {}").format(sql.Identifier(name), sql.Literal(value)))
+
+
+def _version(connection: extensions.connection) -> str:
+    return f"{connection.server_version // 10_000}.{connection.server_version % 10_000}"
+
+
+def _refusal(text: str) -> DatabaseError | None:
+    """Return the error of a refusal that asking again would only repeat."""
+    access, name = _REFUSALS
+    if any(part in text for part in access):
+        return DatabaseError(
+            "PostgreSQL refused the login; nothing was loaded.", remedy="Check user and password in DATABASE_URL."
+        )
+    if "certificate" in text or "SSL" in text:
+        return DatabaseError(
+            "The connection to PostgreSQL could not be secured as sslmode asks; nothing was loaded.",
+            remedy="Check sslmode and sslrootcert in DATABASE_URL.",
+        )
+    if any(part in text for part in name):
+        return DatabaseError(
+            "PostgreSQL has no such database or role; nothing was loaded.", remedy="Check the name in DATABASE_URL."
+        )
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    """Return what libpq says of a failed connection, without the parameters it was given."""
+    text = str(error).strip().splitlines()[:1]
+    return text[0][:300] if text else "-"
