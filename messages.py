@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gettext
 from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from babel import dates, numbers
 from app_types import Language
 
 if TYPE_CHECKING:
-    from exceptions import ConfigError, EtlError
+    from exceptions import ConfigError, EtlError, Fault
 
 LOCALE_DIRECTORY = Path(__file__).parent / "locale"
 DOMAIN = "etl"
@@ -43,9 +44,13 @@ class Messages:
         self.locale = babel.Locale.parse(_TERRITORIES[language])
         self._catalogue = catalogue(language)
 
+    def translated(self, text: str) -> str:
+        """Translate a text that is a template somewhere else; nothing is filled in."""
+        return self._catalogue.gettext(text) if text else ""
+
     def text(self, template: str, /, **fields: object) -> str:
         """Translate a template and fill in its `%(name)s` fields; dates and numbers are localised."""
-        translated = self._catalogue.gettext(template) if template else ""
+        translated = self.translated(template)
         return translated % self._localised(fields) if fields else translated
 
     def plural(self, one: str, many: str, count: int, /, **fields: object) -> str:
@@ -59,18 +64,23 @@ class Messages:
 
     def faults(self, error: ConfigError) -> list[str]:
         """Word each fault of the settings, one line each."""
-        return [self.text(fault.template, **fault.fields) for fault in error.faults]
+        return [self.fault(fault) for fault in error.faults]
 
-    def number(self, value: float, digits: int | None = None) -> str:
-        """Group a number's thousands; with `digits`, at most so many decimals."""
+    def fault(self, fault: Fault) -> str:
+        """Word one fault or warning of the settings."""
+        return self.text(fault.template, **fault.fields)
+
+    def number(self, value: float | Decimal, digits: int | None = None) -> str:
+        """Group a number's thousands; with `digits`, at most so many decimals, rounded as a spreadsheet does."""
         if digits is None:
             return numbers.format_decimal(value, locale=self.locale)
         pattern = "#,##0." + "#" * digits if digits else "#,##0"
-        return numbers.format_decimal(value, format=pattern, locale=self.locale)
+        rounded = Decimal(str(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+        return numbers.format_decimal(rounded, format=pattern, locale=self.locale)
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Write a share of 0 to 1 as percent, with at most so many decimals."""
-        number = self.number(share * 100, digits)
+        number = self.number(Decimal(str(share)) * 100, digits)
         return f"{number}\u00a0%" if self.language is Language.RUSSIAN else f"{number}%"
 
     def date(self, day: date) -> str:

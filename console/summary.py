@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from app_types import MailOutcome, RunStatus, SheetOutcome
+from app_types import MailOutcome, Mode, RunStatus, SheetOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,12 @@ def json_line(outcome: DayOutcome, messages: Messages) -> str:
     )
 
 
-def show_day(terminal: Terminal, outcome: DayOutcome, content: DayContent | None, messages: Messages) -> None:
-    """Show one day: figures, counts, what became of sheet and letter, and how it ended."""
-    terminal.line("")
-    if content:
+def show_day(
+    terminal: Terminal, outcome: DayOutcome, content: DayContent | None, messages: Messages, *, brief: bool = False
+) -> None:
+    """Show one day: figures, counts, sheet, letter, and how it ended; `brief` leaves the table out."""
+    if content and not brief:
+        terminal.line("")
         terminal.show(_day_table(outcome, content, messages))
         for warning in content.warnings:
             terminal.line(f"! {warning}")
@@ -101,24 +103,25 @@ def show_runs(terminal: Terminal, rows: Sequence[LedgerRow], messages: Messages)
     """Show the ledger, the newest run last, as a reader of a terminal expects."""
     text = messages.text
     table = _table(text("Runs"))
-    for name in (text("Run"), text("Date"), text("Begun (UTC)"), text("Scope"), text("Result")):
-        table.add_column(name)
-    for name in (text("Received"), text("Loaded"), text("Corrected"), text("Rejected")):
-        table.add_column(name, justify="right")
-    table.add_column(text("Trouble"))
+    for name in ("№", text("Date"), text("Begun (UTC)"), text("Scope"), text("Result")):
+        table.add_column(name, no_wrap=True)
+    for name in (text("New"), text("Corrected"), text("Rejected")):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in reversed(rows):
         counts = row.counts
-        values = (counts.received, counts.loaded, counts.updated, counts.rejected) if counts else ("",) * 4
+        values = (counts.loaded, counts.updated, counts.rejected) if counts else ()
         table.add_row(
             str(row.run_id),
             row.date.isoformat(),
             f"{row.started_at:%Y-%m-%d %H:%M}",
-            text("test") if row.mode == "test" else text("day"),
+            text("test") if row.mode is Mode.TEST else text("day"),
             status_text(row.status, messages),
-            *(messages.number(value) if isinstance(value, int) else value for value in values),
-            messages.error(row.error) if row.error else "",
+            *(messages.number(value) for value in values),
         )
     terminal.show(table)
+    for row in reversed(rows):
+        if row.error:
+            terminal.line(f"№ {row.run_id}: {messages.error(row.error)}")
 
 
 def runs_json_line(row: LedgerRow, messages: Messages) -> str:
@@ -157,7 +160,7 @@ def ending(outcome: DayOutcome, messages: Messages) -> list[str]:
     text = messages.text
     troubles = [f"! {messages.error(trouble)}" for trouble in outcome.troubles]
     mark = _MARKS[outcome.status]
-    test = " --test" if outcome.mode == "test" else ""
+    test = " --test" if outcome.mode is Mode.TEST else ""
     repeat = f"python data_processor.py --date {outcome.date.isoformat()}{test}"
     report = f"python data_processor.py report --date {outcome.date.isoformat()}{test}"
     if outcome.status is RunStatus.FAILED:

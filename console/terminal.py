@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -46,12 +46,16 @@ class Terminal:
         """Write what went wrong, one line."""
         self.line(f"✗ {text}")
 
+    @staticmethod
+    def machine(text: str) -> None:
+        """Write one line for a machine, always to standard output."""
+        with suppress(BrokenPipeError, ValueError):
+            print(text, flush=True)  # noqa: T201  (the one place where it is meant)
+
     def show(self, item: RenderableType) -> None:
         """Write a line or a table through the one console that also draws the progress bar."""
-        try:
+        with suppress(BrokenPipeError, ValueError):
             self._rich().print(item, markup=False, highlight=False, soft_wrap=isinstance(item, str))
-        except (BrokenPipeError, ValueError):
-            return
 
     @contextmanager
     def progress(self, title: str, messages: Messages) -> Iterator[Callable[[Progress], None]]:
@@ -72,8 +76,6 @@ class Terminal:
         return self._console
 
     def _write(self, text: str) -> None:
-        try:
+        with suppress(BrokenPipeError, ValueError):
             self._stream.write(text)
             self._stream.flush()
-        except (BrokenPipeError, ValueError):
-            return

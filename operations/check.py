@@ -65,7 +65,7 @@ def run(settings: Settings, terminal: Terminal, messages: Messages, *, as_json: 
     bad = any(finding.grade is Grade.BAD for finding in findings)
     if as_json:
         checks = [{"part": item.part, "grade": item.grade, "text": item.told} for item in findings]
-        print(json.dumps({"status": "bad" if bad else "good", "checks": checks}))  # noqa: T201  (the machine's output)
+        terminal.machine(json.dumps({"status": "bad" if bad else "good", "checks": checks}))
     return int(bad)
 
 

@@ -1,0 +1,60 @@
+# The commands of the project. `make demo DATE=2023-04-01` and `make test` need Python 3.11+ and nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+WORKERS ?= 2
+
+.PHONY: help demo run test check lint types bench messages clean
+
+help: ## show these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(BIN)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what the program runs on into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+$(BIN)/.installed-dev: requirements-dev.txt $(BIN)/.installed
+	@echo "Installing the tools for tests and lint into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+demo: $(BIN)/.installed ## everything embedded, nothing to configure: make demo DATE=2023-04-01
+	@$(BIN)/python data_processor.py --demo $(if $(DATE),--date $(DATE)) $(ARGS)
+
+run: $(BIN)/.installed ## the real thing, with the settings of .env: make run [DATE=2023-04-01]
+	@$(BIN)/python data_processor.py $(if $(DATE),--date $(DATE)) $(ARGS)
+
+test: $(BIN)/.installed-dev ## all tests
+	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+lint: $(BIN)/.installed-dev ## style and catalogues
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m tools.catalogue check
+
+types: $(BIN)/.installed-dev ## mypy, strict
+	@$(BIN)/python -m mypy .
+
+check: lint types ## everything that guards quality; CI runs this
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report --fail-under=92
+
+bench: $(BIN)/.installed-dev ## measure speed and memory
+	@$(BIN)/python -m benchmarks.load $(ARGS)
+
+messages: $(BIN)/.installed-dev ## bring the catalogues of both languages up to date
+	@$(BIN)/python -m tools.catalogue update
+	@$(BIN)/python -m tools.catalogue compile
+
+clean: ## remove what can be made again; never .data, .env, .logs or reports
+	@rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
