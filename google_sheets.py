@@ -271,22 +271,13 @@ class _Batch:
         self.requests.append({kind: request})
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """A failed call: the error for people, whether and when to try again, and whether Google may have applied it."""
+class _PassingError(Exception):
+    """A call failed in a way that may pass. It may have been applied, so the next try looks at everything anew."""
 
-    error: SheetError
-    again: bool = False
-    wait: float | None = None
-    applied: bool = True
-
-
-class _UnsureError(Exception):
-    """A change may have been applied although its call failed: look again before it is repeated."""
-
-    def __init__(self, fault: _Fault) -> None:
-        super().__init__("the outcome of a change is not known")
-        self.fault = fault
+    def __init__(self, cause: str, wait: float | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.wait = wait
 
 
 class _BoundedAdapter(HTTPAdapter):
@@ -331,7 +322,6 @@ class _Transport:
             self._session.mount(scheme, _BoundedAdapter())
         self._token_request = Request(self._session)
         self._renewed = False
-        self._faults = 0
         self.calls = 0
 
     def close(self) -> None:
@@ -339,118 +329,109 @@ class _Transport:
         self._session.close()
 
     def request(self, method: str, url: str, params: Any = None, json: Any = None, **_unused: Any) -> requests.Response:
-        """Make a call for gspread, again and again where that may help.
+        """Make one call for gspread.
 
         Raises:
-            SheetError: no try helped, or none would.
-            _UnsureError: a change may have been applied.
+            SheetError: the call was refused.
+            _PassingError: it may be worth another try.
         """
-        url = self._settings.endpoint + url.removeprefix(_GOOGLE)
-        while True:
-            answer = self._attempt(method, url, params, json)
-            if isinstance(answer, requests.Response):
-                return answer
-            if method == "post" and answer.again and answer.applied:
-                raise _UnsureError(answer)
-            self.pause(answer)
-
-    def pause(self, fault: _Fault) -> None:
-        """Wait for the next try; raise the error where there is to be none."""
-        wait = fault.wait if fault.wait is not None else random.uniform(0.5, 1.0) * 2**self._faults  # noqa: S311
-        self._faults += 1
-        if not fault.again or self._faults >= _TRIES or time.monotonic() + wait >= self._ends:
-            raise fault.error
-        log.warning("Google Sheet: no good answer (%s), the next try in %.1f s", fault.error.fields["cause"], wait)
-        time.sleep(wait)
-
-    def _attempt(self, method: str, url: str, params: Any, body: Any) -> requests.Response | _Fault:
-        """Make a call once, signed; a token that is refused is renewed once in the life of this session."""
-        for final in (self._renewed, True):
-            if not self._credentials.valid and (fault := self._sign_in()):
-                return fault
-            headers: dict[str, str] = {}
-            self._credentials.apply(headers)
-            self.calls += 1
-            try:
-                options = {"params": params, "json": body, "headers": headers, "timeout": self._timeout()}
-                response = self._session.request(method, url, **options)
-            except requests.RequestException as error:
-                return _unreached(error)
-            if response.status_code != 401 or final:
-                break
+        call = {"method": method, "url": self._settings.endpoint + url.removeprefix(_GOOGLE)}
+        response = self._signed(call | {"params": params, "json": json})
+        if response.status_code == 401 and not self._renewed:
             self._renewed = True
             self._credentials.token = None
-        return self._judged(response)
+            response = self._signed(call | {"params": params, "json": json})
+        if problem := self._problem(response):
+            raise problem
+        return response
 
-    def _sign_in(self) -> _Fault | None:
-        """Get an access token."""
+    def until_done(self, work: Callable[[_Transport], _T]) -> _T:
+        """Do the work, and again from its start where a fault may pass."""
+        for tries in range(1, _TRIES + 1):
+            try:
+                return work(self)
+            except _PassingError as passing:
+                cause, wait = passing.cause, passing.wait
+            wait = random.uniform(0.25, 0.5) * 2**tries if wait is None else wait  # noqa: S311
+            if tries == _TRIES or time.monotonic() + wait >= self._ends:
+                break
+            log.warning("Google Sheet: no good answer (%s), the next try in %.1f s", cause, wait)
+            time.sleep(wait)
+        raise _unavailable(cause)
+
+    def _signed(self, call: dict[str, Any]) -> requests.Response:
+        if not self._credentials.valid and (problem := self._sign_in()):
+            raise problem
+        headers: dict[str, str] = {}
+        self._credentials.apply(headers)
+        self.calls += 1
+        try:
+            return self._session.request(**call, headers=headers, timeout=self._timeout())
+        except requests.RequestException as error:
+            problem = _unreached(error)
+        raise problem  # out here, so that the library's error, which knows the token, does not hang on it
+
+    def _sign_in(self) -> Exception | None:
+        """Get an access token, or return why there is none."""
         from google.auth.exceptions import GoogleAuthError, RefreshError
 
         try:
             self._credentials.refresh(partial(self._token_request, timeout=self._timeout()))
         except RefreshError as error:
             told = error.args[1] if len(error.args) > 1 else None
-            if not error.retryable and isinstance(told, dict) and "error" in told:
-                return self._no_key()
-            return _Fault(_unavailable("token"), again=True, applied=False)
+            refused = not error.retryable and isinstance(told, dict) and "error" in told
+            return self._no_key() if refused else _PassingError("token")
         except GoogleAuthError as error:
-            return _unreached(error.__cause__ or error, applied=False)
+            return _unreached(error.__cause__ or error)
         except (ValueError, TypeError, LookupError, AttributeError):
-            # google-auth stumbles over an answer that is not of the form it expects
-            return _Fault(_unavailable("token"), again=True, applied=False)
+            return _PassingError("token")  # google-auth stumbles over answers that are not of the form it expects
         return None
 
     def _timeout(self) -> tuple[float, float]:
         left = max(self._ends - time.monotonic(), 0.001)
         return min(_CONNECT_TIMEOUT, left), min(_READ_TIMEOUT, left)
 
-    def _judged(self, response: requests.Response) -> requests.Response | _Fault:
-        """Return a good answer, or the fault that it tells of."""
+    def _problem(self, response: requests.Response) -> Exception | None:
+        """Return what an answer tells is wrong, if anything."""
         status, content = response.status_code, _decoded(response)
         reasons = _reasons(content)
-        account = self._account
         if status == 200 and content is not None:
-            return response
+            return None
         if status == 200 or status in _PASSING:
-            wait = _retry_after(response.headers.get("Retry-After", ""))
-            return _Fault(_unavailable(str(status)), again=True, wait=wait, applied=status != 429)
+            return _PassingError(str(status), _retry_after(response.headers.get("Retry-After", "")))
         if status == 401:
             return self._no_key()
         if status == 403 and "SERVICE_DISABLED" in reasons:
-            error = SheetError(
+            return SheetError(
                 "The Google Sheets API is not enabled in the project of %(account)s.",
                 remedy="Enable it in the Google Cloud console and try again some minutes later.",
-                account=account,
-            )
-        elif status == 403:
-            error = SheetError(
-                "Google does not let %(account)s edit the spreadsheet.",
-                remedy="Share the spreadsheet with %(account)s as editor.",
-                account=account,
-            )
-        elif status == 404:
-            error = SheetError(
-                "Google knows no spreadsheet with the id in GOOGLE_SHEET_ID.",
-                remedy="Check GOOGLE_SHEET_ID, and share the spreadsheet with %(account)s as editor.",
-                account=account,
-            )
-        else:
-            error = SheetError(
-                "Google refused to read or change the spreadsheet (%(code)s); it is as it was before.",
-                remedy="If cells of our worksheets are protected, let %(account)s edit them; if it is an Excel file, "
-                "save it as a Google Sheet.",
-                code=" ".join([str(status), *sorted(reasons)]),
-                account=account,
-            )
-        return _Fault(error)
-
-    def _no_key(self) -> _Fault:
-        return _Fault(
-            SheetError(
-                "Google did not accept the key of %(account)s: it was revoked, or the clock of this machine is wrong.",
-                remedy="Set the clock, or create a new key and name its file in GOOGLE_CREDENTIALS_FILE.",
                 account=self._account,
             )
+        if status == 403:
+            return SheetError(
+                "Google does not let %(account)s edit the spreadsheet.",
+                remedy="Share the spreadsheet with %(account)s as editor.",
+                account=self._account,
+            )
+        if status == 404:
+            return SheetError(
+                "Google knows no spreadsheet with the id in GOOGLE_SHEET_ID.",
+                remedy="Check GOOGLE_SHEET_ID, and share the spreadsheet with %(account)s as editor.",
+                account=self._account,
+            )
+        return SheetError(
+            "Google refused to read or change the spreadsheet (%(code)s); it is as it was before.",
+            remedy="If cells of our worksheets are protected, let %(account)s edit them; if it is an Excel file, "
+            "save it as a Google Sheet.",
+            code=" ".join([str(status), *sorted(reasons)]),
+            account=self._account,
+        )
+
+    def _no_key(self) -> SheetError:
+        return SheetError(
+            "Google did not accept the key of %(account)s: it was revoked, or the clock of this machine is wrong.",
+            remedy="Set the clock, or create a new key and name its file in GOOGLE_CREDENTIALS_FILE.",
+            account=self._account,
         )
 
 
@@ -469,10 +450,11 @@ def _credentials(settings: SheetSettings) -> Any:
     )
 
 
-def _unreached(error: BaseException, *, applied: bool = True) -> _Fault:
-    """Tell why there is no answer, without a word of the libraries': it could hold a token."""
+def _unreached(error: BaseException) -> Exception:
+    """Return why there is no answer, without a word of the libraries': it could hold a token."""
     hopeless = isinstance(error, (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects))
-    return _Fault(_unavailable(type(error).__name__), again=not hopeless, applied=applied)
+    cause = type(error).__name__
+    return _unavailable(cause) if hopeless else _PassingError(cause)
 
 
 def _unavailable(cause: str) -> SheetError:
@@ -515,11 +497,14 @@ def _retry_after(text: str) -> float | None:
 def _understood(read: Callable[[], _T]) -> _T:
     with suppress(LookupError, TypeError, ValueError, AttributeError):
         return read()
-    raise _unavailable("JSON")
+    raise _PassingError("JSON")
 
 
-def _draw(transport: _Transport, spreadsheet_id: str, contents: Sequence[DayContent]) -> None:
-    """Look at the spreadsheet, plan the changes and send them: three calls, two where there is no history yet."""
+def _draw(transport: _Transport, spreadsheet_id: str, contents: Sequence[DayContent]) -> int:
+    """Look at the spreadsheet, plan the changes and send them; return the number of calls.
+
+    It takes three calls, and two where there is no history yet.
+    """
     from gspread.http_client import HTTPClient
     from gspread.utils import absolute_range_name, rowcol_to_a1
 
@@ -539,6 +524,7 @@ def _draw(transport: _Transport, spreadsheet_id: str, contents: Sequence[DayCont
             values = _understood(lambda: [list(row) for row in answer.get("values", [])])
         batch.history(contents, values)
     client.batch_update(spreadsheet_id, {"requests": batch.requests})
+    return transport.calls
 
 
 def _within(seconds: float, settings: SheetSettings, work: Callable[[_Transport], _T]) -> _T:
@@ -548,7 +534,7 @@ def _within(seconds: float, settings: SheetSettings, work: Callable[[_Transport]
     def run() -> None:
         try:
             with closing(_Transport(settings, time.monotonic() + seconds)) as transport:
-                result = work(transport)
+                result = transport.until_done(work)
         except BaseException as error:  # noqa: BLE001  (whatever it is, it is raised below)
             outcome.set_exception(error)
         else:
@@ -594,18 +580,8 @@ def publish(settings: SheetSettings, contents: Sequence[DayContent], *, deadline
     Raises:
         SheetError: the sheet could not be updated.
     """
-
-    def draw(transport: _Transport) -> int:
-        while True:
-            try:
-                _draw(transport, settings.spreadsheet_id, contents)
-            except _UnsureError as unsure:
-                transport.pause(unsure.fault)
-            else:
-                return transport.calls
-
     started = time.monotonic()
     log.info("Google Sheet: update started, days: %d", len(contents))
-    calls = _within(deadline, settings, draw)
+    calls = _within(deadline, settings, partial(_draw, spreadsheet_id=settings.spreadsheet_id, contents=contents))
     log.info("Google Sheet: update finished, calls: %d, seconds: %.1f", calls, time.monotonic() - started)
     return f"https://docs.google.com/spreadsheets/d/{settings.spreadsheet_id}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app_types import MailOutcome, Mode, RunStatus, SheetOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from rich.table import Table
 
@@ -96,7 +96,7 @@ def show_places(
         (messages.text("Log:"), [log] if log else []),
     ):
         for place in places:
-            terminal.line(f"{label} {place}")
+            terminal.line(f"{label} {_near(place)}")
 
 
 def show_runs(terminal: Terminal, rows: Sequence[LedgerRow], messages: Messages) -> None:
@@ -185,6 +185,14 @@ def ending(outcome: DayOutcome, messages: Messages) -> list[str]:
     else:
         told = text("%(date)s is loaded", date=outcome.date)
     return [*troubles, f"{mark} {told}, {duration}."]
+
+
+def _near(place: Path | str) -> Path | str:
+    """Return a path as seen from the current folder, where it lies below it."""
+    if isinstance(place, str):
+        return place
+    here = Path.cwd()
+    return place.relative_to(here) if place.is_relative_to(here) else place
 
 
 def _error_text(outcome: DayOutcome, messages: Messages) -> str | None:

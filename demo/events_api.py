@@ -98,9 +98,7 @@ class EventsApi:
         day = start.date()
         while day <= end.date():
             corrected = day in self._fetched_before
-            events.extend(
-                placed.event for placed in placed_events(day, corrected=corrected) if start <= placed.moment <= end
-            )
+            events.extend(placed.event for placed in placed_events(day, corrected=corrected, start=start, end=end))
             if start <= corrected_moment(day) <= end:
                 with self._lock:
                     self._asked_now.add(day)

@@ -117,7 +117,6 @@ class _Draft:
     encoded: bool = False
     fraction: bool = True
     gave_up: bool = False  # the last submit of a visit that ended without success
-    plain: bool = True  # nothing flawed was done to it yet
 
     def written(self) -> RawEvent:
         created_at = self.moment.strftime(_CREATED_AT if self.fraction else _WITHOUT_FRACTION)
@@ -192,18 +191,25 @@ def day_events(day: date, *, corrected: bool = False) -> list[RawEvent]:
     return [placed.event for placed in placed_events(day, corrected=corrected)]
 
 
-def placed_events(day: date, *, corrected: bool = False) -> Iterator[Placed]:
-    """Yield the events of a UTC day with the moments at which they are to be had.
+def placed_events(
+    day: date, *, corrected: bool = False, start: datetime | None = None, end: datetime | None = None
+) -> Iterator[Placed]:
+    """Yield the events of a UTC day with the moments at which they are to be had, each a fresh object.
 
-    Each is a fresh object. One is in the answer to a window when its moment is; only the moments of flawed events
-    differ from their `created_at`.
+    An event is in the answer to a window when its moment is; only the moments of some flawed events differ from
+    their `created_at`.
+
+    Args:
+        day: the date.
+        corrected: the second version of the day.
+        start: where to begin (UTC, without zone).
+        end: where to end, included.
     """
     made = _made_day(day)
     for index, placed in enumerate(made.placed):
-        event = dict(placed.event)
-        if corrected and index == made.correction:
-            event["is_correct"] = 1
-        yield replace(placed, event=event)
+        if (start is None or start <= placed.moment) and (end is None or placed.moment <= end):
+            change = {"is_correct": 1} if corrected and index == made.correction else {}
+            yield Placed(placed.moment, {**placed.event, **change})
 
 
 def corrected_moment(day: date) -> datetime:

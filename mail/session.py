@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 _STEP = 20.0
 """Seconds that one step may take; only the answer to the letter itself may take all the time that is left."""
 
+_NOT_THIS_WAY = frozenset({502, 504, 534})
+"""Replies to AUTH that turn the mechanism down, not the password."""
+
 _PARTING = 3.0
 _CHUNK = 16 * 1024
 _LONGEST_LINE = 8 * 1024
@@ -343,16 +346,30 @@ def _log_in(client: Client, settings: MailSettings) -> None:
 
 
 def _authenticated(client: Client, settings: MailSettings) -> tuple[int, bytes]:
-    """Log in and return the server's last reply."""
+    """Log in and return the server's last reply.
+
+    The library's own `login` would offer a wrong password once per mechanism; here a refusal is final, and only a
+    server that does not know a mechanism it offers is asked by another.
+    """
     user, password = settings.user, settings.password.reveal()
     if not (user + password).isascii():
         # The library encodes names and passwords as ASCII; RFC 4954 lets PLAIN carry UTF-8.
         return client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode())
-    try:
-        return client.login(user, password)
-    except smtplib.SMTPAuthenticationError as error:
-        text = error.smtp_error
-        return error.smtp_code, text if isinstance(text, bytes) else text.encode()
+    client.user, client.password = user, password
+    offered = client.esmtp_features.get("auth", "").upper().split()
+    known = {"PLAIN": client.auth_plain, "LOGIN": client.auth_login, "CRAM-MD5": client.auth_cram_md5}
+    reply: tuple[int, bytes] | None = None
+    for mechanism in (name for name in known if name in offered):
+        try:
+            return client.auth(mechanism, known[mechanism])
+        except smtplib.SMTPAuthenticationError as error:
+            text = error.smtp_error
+            reply = error.smtp_code, text if isinstance(text, bytes) else text.encode()
+        if reply[0] not in _NOT_THIS_WAY:
+            break
+    if reply is None:
+        raise smtplib.SMTPNotSupportedError
+    return reply
 
 
 def _take_leave(client: Client) -> None:

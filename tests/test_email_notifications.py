@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -44,7 +45,6 @@ from tests.support.smtp import DROP, HANG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from email.message import EmailMessage
 
     from tests.support.smtp import SmtpServer
 
@@ -122,7 +122,7 @@ def _part(message: EmailMessage, kind: str) -> str:
     assert body is not None
     content = body.get_content()
     assert isinstance(content, str)
-    return content
+    return content.replace("\r\n", "\n")
 
 
 def _plain(message: EmailMessage) -> str:
@@ -161,6 +161,13 @@ class _Seen(HTMLParser):
         return re.sub(r"[ \n]+", " ", " ".join(self._pieces))
 
 
+def _plain_message(text: str, times: int = 1) -> EmailMessage:
+    message = EmailMessage()
+    message["Message-ID"] = "<1@example.org>"
+    message.set_content(text * times)
+    return message
+
+
 @pytest.fixture
 def english_letter() -> EmailMessage:
     """Give a letter to hand over."""
@@ -171,9 +178,9 @@ def english_letter() -> EmailMessage:
 def give(english_letter: EmailMessage) -> Callable[..., Delivery]:
     """Give a function that delivers a letter with short pauses."""
 
-    def give_to(server: SmtpServer, *recipients: str, deadline: float = 20.0, **changes: Any) -> Delivery:
+    def give_to(smtp: SmtpServer, *recipients: str, deadline: float = 20.0, **changes: Any) -> Delivery:
         return deliver(
-            server.settings(**changes),
+            smtp.settings(**changes),
             english_letter,
             recipients=recipients or (A, B),
             deadline=deadline,
@@ -388,7 +395,7 @@ def test_range_tells_failures_first_then_a_row_a_day(messages: Messages) -> None
     assert plain.count(problem) == page.count(problem) == 1
     assert plain.index(problem) < plain.index("-------------  ")
     for day in days:
-        row = rf"^  {re.escape(messages.date(day))} +\S+ +\S+ +\S+"
+        row = rf"^  {re.escape(messages.date(day))} +[^ \n]+ +[^ \n]+ +[^ \n]+$"
         assert bool(re.search(row, plain, re.MULTILINE)) is (day not in failed)
         assert (f"--date {day.isoformat()}" in plain) is (day in failed)
     assert page.count("<tbody>") == 1
@@ -464,12 +471,9 @@ def test_login_and_letter_go_encrypted(smtp_server: StartServer, security: str, 
 def test_lines_beginning_with_a_dot_arrive(smtp_server: StartServer) -> None:
     """A dot at the start of a line neither ends the letter nor vanishes."""
     server = smtp_server()
-    letter = replace(_letter(Messages(Language.ENGLISH)), footer=". dot\n.\n.. dots")
-    message = _compose(letter)
-    message.set_content(".\n. one\n.. two\n")
-    deliver(server.settings(), message, recipients=(A,))
+    deliver(server.settings(), _plain_message(".\n. one\n.. two\n"), recipients=(A,))
 
-    assert server.messages[0].message.get_content() == ".\n. one\n.. two\n"
+    assert server.messages[0].message.get_content().replace("\r\n", "\n") == ".\n. one\n.. two\n"
 
 
 def test_password_beyond_ascii_logs_in(smtp_server: StartServer, give: Callable[..., Delivery]) -> None:
@@ -683,12 +687,10 @@ def test_server_that_never_speaks_ends_at_the_deadline(
 
 def test_server_that_reads_nothing_ends_at_the_deadline(smtp_server: StartServer) -> None:
     """A full pipe holds a large letter no longer than the deadline."""
-    server = smtp_server(script={"data": ["354 go on"]})
-    message = _compose(_letter(Messages(Language.ENGLISH)))
-    message.set_content("x\n" * 2_000_000)
+    message = _plain_message("x" * 70 + "\n", 200_000)
     started = time.monotonic()
-    with _stalled(server.port) as port, pytest.raises(MailError):
-        deliver(server.settings(port=port), message, recipients=(A,), deadline=1.0)
+    with _Stalled() as port, pytest.raises(MailError, match="did not answer in time"):
+        deliver(smtp_server().settings(port=port), message, recipients=(A,), deadline=1.0)
 
     assert time.monotonic() - started < 1.5
 
@@ -715,10 +717,10 @@ def _talk_without_end(listener: socket.socket) -> None:
                 continue
 
 
-class _stalled:  # noqa: N801  (used as a function)
+class _Stalled:
     """A server that takes the command DATA and then reads no more."""
 
-    def __init__(self, _port: int) -> None:
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -787,7 +789,7 @@ def test_own_authority_is_trusted_besides_the_system(
 def test_old_tls_is_refused(smtp_server: StartServer, give: Callable[..., Delivery]) -> None:
     """A server that knows nothing newer than TLS 1.1 gets no letter."""
     server = smtp_server("ssl", tls_version=ssl.TLSVersion.TLSv1_1)
-    with pytest.raises(MailError, match=r"TLS 1\.2"):
+    with pytest.raises(MailError, match=r"TLS 1\.2|broke off"):
         give(server)
 
     assert not server.commands

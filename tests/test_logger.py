@@ -20,7 +20,7 @@ from urllib.parse import quote, quote_plus
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app_types import Language
@@ -330,6 +330,7 @@ def test_argument_that_cannot_be_shown_ends_nothing(tmp_path: Path, capsys: pyte
     assert capsys.readouterr() == ("", "")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=())))
 @example("a\nb\r\x85c\u2028d\u2029e\x1b[31mred\x00\x9b\u202eevil\u2066\ud800 %s {} \t")
 def test_any_text_is_one_line(text: str) -> None:
@@ -504,7 +505,12 @@ def not_encodable(folder: Path) -> Path:
     return folder / "\ud800"
 
 
-@pytest.mark.parametrize("make", [taken_by_a_file, below_a_file, unspeakable, not_encodable])
+def nobodys(_folder: Path) -> Path:
+    """Return a log folder that not even root can make (on other systems: below a file that is not there)."""
+    return Path("/proc/etl-logs") if sys.platform == "linux" else Path(os.devnull) / "logs"
+
+
+@pytest.mark.parametrize("make", [taken_by_a_file, below_a_file, unspeakable, not_encodable, nobodys])
 def test_unusable_folder_is_one_warning(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     """Without a usable folder the run goes on; the console is told once and gets everything else."""
     console = Console()
@@ -515,18 +521,6 @@ def test_unusable_folder_is_one_warning(tmp_path: Path, make: Callable[[Path], P
     assert len(console.texts) == 2
     assert console.texts[0].startswith("внимание: не удалось создать файл журнала в ")
     assert console.texts[1] == "страница записана: a"
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_folder_without_rights_is_one_warning(tmp_path: Path) -> None:
-    """A folder that we may not write to is a warning, not an end."""
-    tmp_path.chmod(0o500)
-    console = Console()
-    with logged(tmp_path / "logs", console=console) as path:
-        log.info("going on")
-
-    assert path is None
-    assert len(console.lines) == 2
 
 
 def test_neither_file_nor_console_is_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -635,13 +629,14 @@ def test_secret_is_struck_out_in_every_spelling(tmp_path: Path, form: str) -> No
         assert form not in text
 
 
+@settings(deadline=None)
 @given(
     secret=st.text(st.characters(codec="ascii", min_codepoint=33), min_size=4, max_size=40),
     before=st.text(max_size=5),
     after=st.text(max_size=5),
 )
 def test_secret_within_base64_is_struck_out(secret: str, before: str, after: str) -> None:
-    """A login in base64, the password among other things, does not give the password away, at whatever place it stands."""
+    """A login in base64 does not give the password away, at whatever place within it the password stands."""
     encoded = base64.b64encode(f"{before}\0{secret}\0{after}".encode()).decode()
 
     assert encoded not in redactor([secret])(f"AUTH PLAIN {encoded}")
@@ -713,6 +708,7 @@ def test_urls_in_debug_lines_of_urllib3_hold_no_key(tmp_path: Path) -> None:
     assert not any(form in text for form in FORMS.values())
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=60))
 def test_redaction_takes_any_text(secret: str, text: str) -> None:
     """No secret and no text makes the redaction fail."""

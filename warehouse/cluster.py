@@ -162,7 +162,8 @@ class Cluster:
         self._check_version()
         if self.log_file.exists() and self.log_file.stat().st_size > _LONGEST_LOG:
             self.log_file.replace(self.log_file.with_suffix(".log.old"))
-        (self.data / "postmaster.pid").unlink(missing_ok=True)  # stale: its number may be anyone's by now
+        for stale in (self.data / "postmaster.pid", self.folder / f".s.PGSQL.{PORT}.lock"):
+            stale.unlink(missing_ok=True)  # the process number in it may be a zombie's or anyone's by now
         # pg_ctl hands all this to a shell: relative names keep the folder's own out of it
         where = (
             "-c listen_addresses= -k .."

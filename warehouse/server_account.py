@@ -8,15 +8,13 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from exceptions import DatabaseError
 
 if sys.platform != "win32":
     import pwd
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _SYSTEM_USER: Final = "etl-postgres"
 
@@ -92,11 +90,11 @@ if sys.platform != "win32":
         return None
 
     def _give(folder: Path, account: Account) -> None:
-        """Make a folder and what is in it somebody's."""
+        """Make a folder and what is in it somebody's: itself last, so that a half-done job is done again."""
         if account.user is None or account.group is None:
             return
-        for place, _, files in os.walk(folder):
-            for name in ("", *files):
+        for place, _, files in os.walk(folder, topdown=False):
+            for name in (*files, ""):
                 os.chown(Path(place, name), account.user, account.group, follow_symlinks=False)
 
 

@@ -12,6 +12,7 @@ import asyncio
 import socket
 import ssl
 import threading
+import warnings
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,8 +108,9 @@ class SmtpServer:
 class _ScriptedSmtp(SMTP):
     """aiosmtpd's protocol, with the script before each step."""
 
-    def __init__(self, server: SmtpServer, **options: Any) -> None:
+    def __init__(self, server: SmtpServer, transports: list[asyncio.BaseTransport], **options: Any) -> None:
         self._server = server
+        self._transports = transports
         super().__init__(
             _Inbox(server),
             hostname="mail.test",
@@ -118,6 +120,11 @@ class _ScriptedSmtp(SMTP):
         )
         # Not by `auth_required`: that warns where the TLS is not aiosmtpd's own, and warnings are errors here.
         self._auth_required = bool(server.user)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the connection, so that the end of the test can hang up."""
+        self._transports.append(transport)
+        super().connection_made(transport)
 
     def _check_login(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: object
@@ -229,12 +236,16 @@ class _Inbox:
 class _Loop:
     """An event loop in a thread, which serves until it is stopped."""
 
-    def __init__(
-        self, factory: Callable[[], _ScriptedSmtp], listener: socket.socket, tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, server: SmtpServer, listener: socket.socket, tls: ssl.SSLContext | None, **options: Any) -> None:
+        self._transports: list[asyncio.BaseTransport] = []
         self._loop = asyncio.new_event_loop()
+        # Scripted faults make aiosmtpd stumble; what it says of that is no news.
         self._loop.set_exception_handler(lambda _loop, _context: None)
-        self._server = self._loop.run_until_complete(self._loop.create_server(factory, sock=listener, ssl=tls))
+        self._server = self._loop.run_until_complete(
+            self._loop.create_server(
+                lambda: _ScriptedSmtp(server, self._transports, loop=self._loop, **options), sock=listener, ssl=tls
+            )
+        )
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp-server", daemon=True)
         self._thread.start()
 
@@ -247,10 +258,14 @@ class _Loop:
 
     async def _end(self) -> None:
         self._server.close()
+        for transport in self._transports:
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the loop closes the connections in its next turns
 
 
 @pytest.fixture(scope="session")
@@ -299,8 +314,10 @@ def smtp_server(tmp_path_factory: pytest.TempPathFactory, smtp_authority: trustm
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         (authority or smtp_authority).issue_cert(host).configure_cert(context)
         if tls_version is not None:
-            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-            context.maximum_version = tls_version
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # an old version is the point
+                context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+                context.maximum_version = tls_version
             context.set_ciphers("ALL:@SECLEVEL=0")
         listener = socket.create_server(("127.0.0.1", 0))
         server = SmtpServer(
@@ -319,13 +336,7 @@ def smtp_server(tmp_path_factory: pytest.TempPathFactory, smtp_authority: trustm
         }
         if security == "starttls" and not starttls_stripped:
             options["tls_context"] = context
-        running.append(
-            _Loop(
-                lambda: _ScriptedSmtp(server, loop=asyncio.get_running_loop(), **options),
-                listener,
-                context if security == "ssl" else None,
-            )
-        )
+        running.append(_Loop(server, listener, context if security == "ssl" else None, **options))
         return server
 
     yield start
