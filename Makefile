@@ -53,8 +53,7 @@ bench: $(BIN)/.installed-dev ## measure speed and memory
 	@$(BIN)/python -m benchmarks.load $(ARGS)
 
 messages: $(BIN)/.installed-dev ## bring the catalogues of both languages up to date
-	@$(BIN)/python -m tools.catalogue update
-	@$(BIN)/python -m tools.catalogue compile
+	@$(BIN)/python -m tools.catalogue
 
 clean: ## remove what can be made again; never .data, .env, .logs or reports
 	@rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

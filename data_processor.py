@@ -23,7 +23,7 @@ from console.arguments import Command, language_option, read_arguments
 from console.dates import days_of
 from console.prompt import ask_date
 from console.terminal import Terminal
-from exceptions import ConfigError, DatabaseError, DayLockedError, EtlError, UsageError
+from exceptions import ConfigError, DatabaseError, DayLockedError, UsageError
 from messages import Messages
 from pipeline.job import DayRun, Job, Terminated, unexpected
 
@@ -103,7 +103,10 @@ def _settings(options: Options, stack: ExitStack) -> tuple[Settings, DemoEnviron
         return load_settings(os.environ, read_env_file(path), env_path=path), None
     from demo.environment import demo_environment
 
-    demo = stack.enter_context(demo_environment(HOME / ".demo", os.environ))
+    own: dict[str, str] = {}
+    with suppress(ConfigError):  # the demo needs no settings, so wrong ones do not matter to it
+        own = read_env_file(HOME / ".env")
+    demo = stack.enter_context(demo_environment(HOME / ".demo", {**own, **os.environ}))
     settings = load_settings(demo.environ)
     database = replace(settings.database, embedded=demo.database_folder)
     return replace(settings, database=database), demo
@@ -128,7 +131,7 @@ def _run_command(settings: Settings, options: Options, messages: Messages, demo:
     now = datetime.now().astimezone()
     with logging_to(settings.logs, messages, secrets=settings.secrets(), write_line=terminal.line, now=now) as log_file:
         for warning in settings.warnings:
-            log.warning("%s", EtlError(warning.template, **warning.fields))
+            log.warning("%s", warning)
         if options.command is Command.CHECK:
             from operations import check
 

@@ -70,17 +70,19 @@ class _Workers:
         self._settings = settings
         self._deadline = deadline
         self._stop = threading.Event()
-        self._clients: SimpleQueue[SourceClient] = SimpleQueue()
-        for _ in range(settings.concurrency):
-            self._clients.put(SourceClient(settings, deadline, self._stop))
+        self._tasks: SimpleQueue[tuple[Window, Future[Batch]] | None] = SimpleQueue()
 
     def __enter__(self) -> _Workers:
+        for _ in range(self._settings.concurrency):
+            client = SourceClient(self._settings, self._deadline, self._stop)
+            # A daemon: a request that hangs must not keep the program from ending.
+            threading.Thread(target=self._work, args=(client,), name="fetch", daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._stop.set()
-        while not self._clients.empty():
-            self._clients.get().close()
+        for _ in range(self._settings.concurrency):
+            self._tasks.put(None)
 
     def batches(self, windows: list[Window]) -> Iterator[Batch]:
         """Yield the validated answers in the order of the windows."""
@@ -93,19 +95,18 @@ class _Workers:
 
     def _start(self, window: Window) -> Future[Batch]:
         future: Future[Batch] = Future()
-        # A daemon: a request that hangs must not keep the program from ending.
-        threading.Thread(target=self._run, args=(future, window), name="fetch", daemon=True).start()
+        self._tasks.put((window, future))
         return future
 
-    def _run(self, future: Future[Batch], window: Window) -> None:
-        client = self._clients.get()
-        try:
-            if not self._stop.is_set():
+    def _work(self, client: SourceClient) -> None:
+        """Do one task after another until there are no more, or nobody waits."""
+        while (task := self._tasks.get()) is not None and not self._stop.is_set():
+            window, future = task
+            try:
                 future.set_result(validate(client.ask(window), window, self._settings.user_id_length))
-        except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
-            future.set_exception(error)
-        finally:
-            self._clients.put(client)
+            except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
+                future.set_exception(error)
+        client.close()
 
     def _first(self, under_way: deque[Future[Batch]]) -> Batch:
         """Wait for the first window; an error of a later one ends the wait at once."""
@@ -168,7 +169,7 @@ class _Journal:
 
 
 def _shortened(event: Event) -> str:
-    return event.user_id[:6] + "…"
+    return event.user_id[: min(6, len(event.user_id) // 2)] + "…"
 
 
 def _written(moment: object) -> str:

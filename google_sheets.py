@@ -388,19 +388,21 @@ class _Transport:
         return None
 
     def _timeout(self) -> tuple[float, float]:
-        left = max(self._ends - time.monotonic(), 0.001)
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise _PassingError("timeout")
         return min(_CONNECT_TIMEOUT, left), min(_READ_TIMEOUT, left)
 
     def _problem(self, response: requests.Response) -> Exception | None:
         """Return what an answer tells is wrong, if anything."""
         status, content = response.status_code, _decoded(response)
-        reasons = _reasons(content)
         if status == 200 and content is not None:
             return None
         if status == 200 or status in _PASSING:
             return _PassingError(str(status), _retry_after(response.headers.get("Retry-After", "")))
-        if status == 401:
-            return self._no_key()
+        return self._no_key() if status == 401 else self._refusal(status, _reasons(content))
+
+    def _refusal(self, status: int, reasons: set[str]) -> SheetError:
         if status == 403 and "SERVICE_DISABLED" in reasons:
             return SheetError(
                 "The Google Sheets API is not enabled in the project of %(account)s.",

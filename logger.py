@@ -130,9 +130,10 @@ def logging_to(
         handlers.append(_FileHandler(path, stream, words))
     except (OSError, ValueError) as error:
         failure = error
+    level = logging.getLevelNamesMapping()[settings.level]
     if write_line:
-        handlers.append(_ConsoleHandler(write_line, words, path))
-    with _installed(handlers, logging.getLevelNamesMapping()[settings.level]):
+        handlers.append(_ConsoleHandler(write_line, words, path, details=level == logging.DEBUG))
+    with _installed(handlers, level):
         if path:
             _remove_old_files(path, settings.keep)
         if failure:
@@ -175,6 +176,16 @@ class _Words:
             with contextlib.suppress(TypeError, ValueError, KeyError):
                 return self.safe(candidate % arguments)
         return self.safe(f"{template} {arguments!r}")
+
+    def details(self, record: logging.LogRecord) -> list[str]:
+        """Return the lines of traceback and stack, indented: no text from outside can pass for a line of the log."""
+        details = ""
+        if record.exc_info and record.exc_info[0]:
+            details = "".join(traceback.format_exception(*record.exc_info))
+        if record.stack_info:
+            details += record.stack_info
+        lines = self.redact(details).rstrip().split("\n") if details else []
+        return [f"    {one_line(line)}" for line in lines]
 
     def _localised(self, value: object) -> object:
         match value:
@@ -220,26 +231,21 @@ class _FileHandler(logging.Handler):
 
     def _formatted(self, record: logging.LogRecord) -> str:
         moment = self._words.moment(record).isoformat(sep=" ", timespec="milliseconds")
-        lines = [f"{moment} {self._words.level(record):<8} {record.name}: {self._words.text(record)}"]
-        details = ""
-        if record.exc_info and record.exc_info[0]:
-            details = "".join(traceback.format_exception(*record.exc_info))
-        if record.stack_info:
-            details += record.stack_info
-        if details:
-            # Indented, so that no text from outside can pass for a line of the log.
-            lines.extend(f"    {one_line(line)}" for line in self._words.redact(details).rstrip().split("\n"))
-        return "\n".join(lines)
+        line = f"{moment} {self._words.level(record):<8} {record.name}: {self._words.text(record)}"
+        return "\n".join([line, *self._words.details(record)])
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes short lines for people; of single events, only the first."""
+    """Writes short lines for people; of single events only the first, tracebacks only for who is debugging."""
 
-    def __init__(self, write_line: Callable[[str], None], words: _Words, path: Path | None) -> None:
+    def __init__(
+        self, write_line: Callable[[str], None], words: _Words, path: Path | None, *, details: bool = False
+    ) -> None:
         super().__init__()
         self._write_line = write_line
         self._words = words
         self._path = path
+        self._details = details
         self._events = 0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -247,6 +253,8 @@ class _ConsoleHandler(logging.Handler):
             text = self._text(record)
             if text is not None:
                 self._write_line(f"{self._words.moment(record):%H:%M:%S}  {text}")
+                for line in self._words.details(record) if self._details else ():
+                    self._write_line(line)
         except Exception:  # noqa: BLE001  (the console belongs to the caller; a log line ends no run)
             self.handleError(record)
 

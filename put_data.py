@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import psycopg2
+
 from app_types import Counts, Mode
-from exceptions import LoadRefusedError, TransientDatabaseError
+from exceptions import DatabaseError, LoadRefusedError, TransientDatabaseError
 from warehouse import ledger
 from warehouse.queries import query
 
@@ -26,6 +30,20 @@ log = logging.getLogger(__name__)
 _ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 0.5
 _POLL: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """How the table's rows of the window stand to the events that were sent."""
+
+    held: int
+    missing: int
+    differing: int
+
+    @property
+    def equal(self) -> int:
+        """Rows that were sent just as they are."""
+        return self.held - self.missing - self.differing
 
 
 def load(database: Database, run_id: int, day: Day, spool: Spool, *, reset: bool = False) -> Counts:
@@ -46,7 +64,11 @@ def load(database: Database, run_id: int, day: Day, spool: Spool, *, reset: bool
         LoadRefusedError: the counts do not balance, or the reset would leave an empty table; nothing was changed.
         DatabaseError: PostgreSQL failed; nothing was changed.
     """
-    if reset and (day.mode is Mode.TEST or not spool.valid):
+    if reset and day.mode is Mode.TEST:
+        raise LoadRefusedError(
+            "A test run does not empty the events table.", remedy="Set DB_MAIN_TABLE_OPEN_RESET=false for it."
+        )
+    if reset and not spool.valid:
         raise LoadRefusedError(
             "The source sent no events that could be loaded, so the table was not emptied; nothing was changed.",
             remedy="Check the date, or set DB_MAIN_TABLE_OPEN_RESET=false.",
@@ -70,26 +92,45 @@ def load(database: Database, run_id: int, day: Day, spool: Spool, *, reset: bool
 
 
 def _load_with_retries(
-    database: Database, run_id: int, day: Day, spool: Spool, reset: bool, interrupted: threading.Event
+    database: Database, run_id: int, day: Day, spool: Spool, reset: bool, stop: threading.Event
 ) -> Counts:
+    """Load, and begin again as a whole after what may pass, unless another thread wants an end."""
     for attempt in range(1, _ATTEMPTS + 1):
+        in_doubt = False
         try:
             with database.transaction() as cursor:
                 counts = _load_once(cursor, run_id, day, spool, reset)
-                if interrupted.is_set():
-                    raise LoadRefusedError("The load was interrupted.")
+                if stop.is_set():
+                    raise LoadRefusedError("The load was broken off.")
+                in_doubt = True
         except TransientDatabaseError as error:
-            log.warning("load: attempt %d of %d failed: %s", attempt, _ATTEMPTS, error)
-            database.reconnect()
-            # The cut may have come after the commit was asked for; the ledger's row was part of it.
-            if committed := ledger.committed_counts(database, run_id):
-                return committed
-            if attempt == _ATTEMPTS:
+            if stop.is_set():
                 raise
-            time.sleep(_FIRST_DELAY * 2 ** (attempt - 1))
+            log.warning("load: attempt %d of %d failed: %s", attempt, _ATTEMPTS, error)
+            if committed := _committed(database, run_id, in_doubt, stop):
+                return committed
+            if attempt == _ATTEMPTS or stop.wait(_FIRST_DELAY * 2 ** (attempt - 1)):
+                raise
         else:
             return counts
     raise AssertionError  # the last attempt returns or raises
+
+
+def _committed(database: Database, run_id: int, in_doubt: bool, stop: threading.Event) -> Counts | None:
+    """Connect anew and return the counts if the transaction was committed after all.
+
+    The cut may have come after the commit was asked for; the ledger's row was part of it.
+    """
+    try:
+        database.reconnect(stop)
+        return ledger.committed_counts(database, run_id)
+    except DatabaseError:
+        if not in_doubt or stop.is_set():
+            raise
+        raise DatabaseError(
+            "The connection to the database was lost while the events were being saved; whether they were is unknown.",
+            remedy="Run the day again when the database is back: nothing is loaded twice.",
+        ) from None
 
 
 def _load_once(cursor: extensions.cursor, run_id: int, day: Day, spool: Spool, reset: bool) -> Counts:
@@ -103,40 +144,43 @@ def _load_once(cursor: extensions.cursor, run_id: int, day: Day, spool: Spool, r
         cursor.execute(query("load/empty_events"))
         log.warning("the events table is emptied as DB_MAIN_TABLE_OPEN_RESET asks, rows: %d", cursor.rowcount)
     _stage(cursor, spool)
-    cursor.execute(query("load/unique_events"))
-    unique = _number(cursor, "SELECT count(*) FROM pg_temp.unique_events")
-    before = _number(cursor, query("load/count_window"), bounds)
+    (unique,) = _numbers(cursor, "load/count_unique")
+    before = _Comparison(*_numbers(cursor, "load/compare", bounds))
     cursor.execute(query("load/correct_events"), bounds)
     updated = cursor.rowcount
     cursor.execute(query("load/insert_events"), bounds)
     loaded = cursor.rowcount
-    after = _number(cursor, query("load/count_window"), bounds)
-    missing = _number(cursor, query("load/count_missing"), bounds)
+    after = _Comparison(*_numbers(cursor, "load/compare", bounds))
     cursor.execute(query("load/insert_rejected"), bounds)
+    (rejected,) = _numbers(cursor, "load/count_rejected", bounds)
     counts = Counts(
         received=spool.received,
         loaded=loaded,
         updated=updated,
-        already_present=spool.valid - loaded - updated,
-        rejected=spool.rejected,
+        already_present=spool.valid - unique + before.equal,
+        rejected=rejected,
         defective=spool.defective,
-        missing_at_source=missing,
+        missing_at_source=after.missing,
     )
-    _check("rows of the window", before + loaded, after)
-    _check("rows sent and rows missing at the source", unique + missing, after)
-    _check("rows new or corrected", loaded + updated, min(loaded + updated, unique))
-    _check("events accounted for", counts.received, loaded + updated + counts.already_present + counts.rejected)
+    _check("rows corrected", before.differing, updated)
+    _check("rows of the window", before.held + loaded, after.held)
+    _check("rows that were not sent", before.missing, after.missing)
+    _check("rows that differ from what was sent", 0, after.differing)
+    _check("events in quarantine", spool.rejected, rejected)
+    _check("events accounted for", counts.received, counts.loaded + counts.updated + counts.already_present + rejected)
     ledger.record_load(cursor, run_id, counts)
     return counts
 
 
 def _stage(cursor: extensions.cursor, spool: Spool) -> None:
-    """Copy the spool into temporary tables and check that every row arrived."""
+    """Copy the spool into temporary tables, check that every row arrived, and tell duplicates apart."""
     cursor.execute(query("load/create_staging"))
     cursor.copy_expert(query("load/copy_events"), spool.events())
     _check("events staged", spool.valid, cursor.rowcount)
     cursor.copy_expert(query("load/copy_rejected"), spool.rejected_events())
     _check("rejected events staged", spool.rejected, cursor.rowcount)
+    cursor.execute(query("load/unique_events"))
+    cursor.execute(query("load/unique_rejected"))
 
 
 def _check(what: str, expected: int, found: int) -> None:
@@ -148,10 +192,9 @@ def _check(what: str, expected: int, found: int) -> None:
         )
 
 
-def _number(cursor: extensions.cursor, statement: str, values: dict[str, object] | None = None) -> int:
-    cursor.execute(statement, values)
-    row = cursor.fetchone()
-    return int(row[0]) if row else 0
+def _numbers(cursor: extensions.cursor, name: str, values: dict[str, object] | None = None) -> tuple[int, ...]:
+    cursor.execute(query(name), values)
+    return cursor.fetchone() or ()
 
 
 def _interruptible(database: Database, work: Callable[[threading.Event], Counts]) -> Counts:
@@ -160,11 +203,11 @@ def _interruptible(database: Database, work: Callable[[threading.Event], Counts]
     An interrupt that comes when the commit has gone through cannot undo it; the ledger tells which it was.
     """
     results: list[Counts | BaseException] = []
-    interrupted = threading.Event()
+    stop = threading.Event()
 
     def run() -> None:
         try:
-            results.append(work(interrupted))
+            results.append(work(stop))
         except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
             results.append(error)
 
@@ -174,9 +217,13 @@ def _interruptible(database: Database, work: Callable[[threading.Event], Counts]
         while thread.is_alive():
             thread.join(_POLL)
     except BaseException:
-        interrupted.set()
-        _cancel(database)
-        thread.join()
+        stop.set()
+        while thread.is_alive():
+            # Again and again: it may be between two statements. The connection is the thread's until it ends, so a
+            # second Ctrl-C has to wait, too.
+            with suppress(BaseException):
+                _cancel(database)
+                thread.join(_POLL)
         raise
     result = results[0]
     if isinstance(result, BaseException):
@@ -185,7 +232,6 @@ def _interruptible(database: Database, work: Callable[[threading.Event], Counts]
 
 
 def _cancel(database: Database) -> None:
-    try:
+    """Cancel the statement under way; where the connection is gone, the rollback comes anyway."""
+    with suppress(psycopg2.Error):
         database.connection.cancel()
-    except Exception:  # noqa: BLE001  (the connection may be gone; the rollback comes either way)
-        log.debug("load: nothing to cancel")

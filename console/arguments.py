@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
     """Raises instead of leaving the program."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError("%(problem)s", remedy="See: python data_processor.py --help", problem=message)
+        raise UsageError("%(problem)s.", remedy="See: python data_processor.py --help", problem=message)
 
 
 def _parser(messages: Messages) -> argparse.ArgumentParser:
@@ -106,7 +106,7 @@ def _parser(messages: Messages) -> argparse.ArgumentParser:
         nargs="?",
         choices=[command.value for command in Command],
         default=Command.RUN.value,
-        metavar="COMMAND",
+        metavar=text("COMMAND"),
         help=text(
             "run (the default): process a day; check: is everything configured and reachable; "
             "report: report again from the database, without fetching; runs: show the ledger of runs"

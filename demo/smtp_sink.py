@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _HOST: Final = "127.0.0.1"
 _TRIES: Final = 5
+_TALKATIVE: Final = "mail.log"
+"""The logger of aiosmtpd, which tells every step of a delivery as news."""
 
 
 class SmtpSink:
@@ -30,6 +32,7 @@ class SmtpSink:
     def __init__(self, folder: Path) -> None:
         self._mailbox = _Mailbox(folder)
         self._controller: Controller | None = None
+        self._level_before = logging.NOTSET
 
     @property
     def port(self) -> int:
@@ -46,6 +49,9 @@ class SmtpSink:
     def __enter__(self) -> SmtpSink:
         from aiosmtpd.controller import Controller
 
+        talkative = logging.getLogger(_TALKATIVE)
+        self._level_before = talkative.level
+        talkative.setLevel(logging.WARNING)
         for tries_left in reversed(range(_TRIES)):
             # aiosmtpd tries to reach the port it was given, so it cannot be given 0.
             controller = Controller(
@@ -60,8 +66,11 @@ class SmtpSink:
             try:
                 controller.start()
             except OSError:
-                # Somebody was faster to take the port.
+                # Somebody was faster to take the port; aiosmtpd leaves its loop open then.
+                with contextlib.suppress(RuntimeError):
+                    controller.loop.close()
                 if not tries_left:
+                    talkative.setLevel(self._level_before)
                     raise
             else:
                 self._controller = controller
@@ -72,6 +81,7 @@ class SmtpSink:
         if self._controller is not None:
             self._controller.stop()
             self._controller = None
+            logging.getLogger(_TALKATIVE).setLevel(self._level_before)
 
 
 class _Mailbox:

@@ -357,7 +357,7 @@ def _authenticated(client: Client, settings: MailSettings) -> tuple[int, bytes]:
         return client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()).decode())
     client.user, client.password = user, password
     offered = client.esmtp_features.get("auth", "").upper().split()
-    known = {"PLAIN": client.auth_plain, "LOGIN": client.auth_login, "CRAM-MD5": client.auth_cram_md5}
+    known: dict[str, Any] = {"PLAIN": client.auth_plain, "LOGIN": client.auth_login, "CRAM-MD5": client.auth_cram_md5}
     reply: tuple[int, bytes] | None = None
     for mechanism in (name for name in known if name in offered):
         try:

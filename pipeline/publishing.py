@@ -55,6 +55,7 @@ def _publish_sheet(
 
     import google_sheets
 
+    run.sheet = SheetOutcome.FAILED  # until it is done: an interruption finds it so
     try:
         run.sheet_url = job.sheet_url = google_sheets.publish(settings, [content])
     except SheetError as error:
@@ -71,11 +72,11 @@ def send_letter(job: Job, database: Database | None, run: DayRun) -> None:
     if job.settings.mail is None or not job.options.mail:
         log.info("letter: left out as asked" if job.settings.mail else "letter: not configured, left out")
         return
+    run.mail = MailOutcome.FAILED  # until it is done: an interruption finds it so
     try:
         run.mail = _deliver_letter(job, database, run)
     except (EtlError, OSError) as error:
         run.trouble(error if isinstance(error, EtlError) else unexpected(error))
-        run.mail = MailOutcome.FAILED
     except (KeyboardInterrupt, Terminated) as error:
         run.stop(error)
 

@@ -1,8 +1,8 @@
 """Turns the body of an answer into items: UTF-8, JSON, an array.
 
-The usual body is decoded by msgspec into typed records in one go. What it refuses (an item that is no object, a
-number out of range, a lone surrogate) and what it would pass over in silence (a repeated name) is read item by item
-with the standard library, so that one odd item never costs the whole answer.
+The usual body is decoded by msgspec into typed records in one go. What it refuses (an item that is no object or
+lacks a name, a number out of range, a lone surrogate) and what it would pass over in silence (a repeated name) is
+read item by item with the standard library, so that one odd item never costs the whole answer.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from exceptions import SourceError, TransientSourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ABSENT: Final = msgspec.UNSET
 """Stands for a name that an item does not have."""
@@ -25,11 +28,12 @@ _SHOWN: Final = 200
 class WireEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as it came, unchecked; `ABSENT` where a name is missing."""
 
-    lti_user_id: Any = ABSENT
-    passback_params: Any = ABSENT
-    is_correct: Any = ABSENT
-    attempt_type: Any = ABSENT
-    created_at: Any = ABSENT
+    # No defaults: that each name occurs in each item is what makes repeated ones countable.
+    lti_user_id: Any
+    passback_params: Any
+    is_correct: Any
+    attempt_type: Any
+    created_at: Any
 
 
 class NoObject:
@@ -37,7 +41,7 @@ class NoObject:
 
 
 class RepeatedName:
-    """An item in which a name stands twice, so that its meaning is open."""
+    """An item in which one of the names of an event stands twice, so that its meaning is open."""
 
 
 Item = WireEvent | NoObject | RepeatedName
@@ -47,6 +51,9 @@ _QUOTED_NAMES: Final = tuple(f'"{name}"'.encode() for name in _NAMES)
 _NO_OBJECT: Final = NoObject()
 _REPEATED_NAME: Final = RepeatedName()
 _events = msgspec.json.Decoder(list[WireEvent])
+_texts = msgspec.json.Decoder(list[msgspec.Raw])
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
+"""A letter of a name, written in a way that nobody needs: the name might be hidden behind it."""
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 20
@@ -55,26 +62,29 @@ _MOST_DIGITS: Final = 20
 class Answer:
     """The items of one answer, in order, and the text of each."""
 
-    def __init__(self, text: str, items: list[Item], texts: list[str] | None = None) -> None:
+    def __init__(self, items: Sequence[Item], texts: Sequence[str | msgspec.Raw]) -> None:
         self.items = items
-        self._text = text
         self._texts = texts
 
     def raw(self, index: int) -> str:
         """Return the JSON text of an item as the source spelled it, in ASCII."""
-        if self._texts is None:
-            self._texts = _read_one_by_one(self._text)[1]
-        return _NOT_ASCII.sub(_escaped, self._texts[index])
+        item = self._texts[index]
+        text = item if isinstance(item, str) else str(memoryview(item), "utf-8")
+        return _NOT_ASCII.sub(_escaped, text)
 
 
-def decode(body: bytes) -> Answer:
+def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
     """Decode the body of an answer.
+
+    Args:
+        body: the bytes, without any compression.
+        hide: takes out of the source's own words what an error must not show.
 
     Raises:
         TransientSourceError: the body is empty, cut, or no JSON.
         SourceError: it is JSON, but not an array of events; an error object is told with its text.
     """
-    if not body.strip():
+    if not body or body.isspace():
         raise TransientSourceError("The source sent an empty answer.")
     try:
         text = body.decode("utf-8-sig")
@@ -82,21 +92,25 @@ def decode(body: bytes) -> Answer:
         raise TransientSourceError(
             "The source sent an answer that is not UTF-8 (at byte %(byte)s).", byte=str(error.start)
         ) from None
+    array = body.removeprefix(codecs.BOM_UTF8)
     try:
-        events = _events.decode(body.removeprefix(codecs.BOM_UTF8))
+        events, texts = _events.decode(array), _texts.decode(array)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        items, texts = _read_one_by_one(text)
-        return Answer(text, items, texts)
-    if any(body.count(name) > len(events) for name in _QUOTED_NAMES):
-        items, texts = _read_one_by_one(text)
-        return Answer(text, items, texts)
-    return Answer(text, list(events))
+        return _read_one_by_one(text, hide)
+    if _may_repeat_names(array, len(events)):
+        return _read_one_by_one(text, hide)
+    return Answer(events, texts)
 
 
-def _read_one_by_one(text: str) -> tuple[list[Item], list[str]]:
+def _may_repeat_names(array: bytes, count: int) -> bool:
+    """Tell whether a name may stand twice in one of so many items, each of which has all names."""
+    return any(array.count(name) != count for name in _QUOTED_NAMES) or _ESCAPED_LETTER.search(array) is not None
+
+
+def _read_one_by_one(text: str, hide: Callable[[str], str]) -> Answer:
     """Read an array with the standard library and keep the text of each item."""
     try:
-        return _read_array(text)
+        return _read_array(text, hide)
     except (ValueError, RecursionError):
         if text.lstrip()[:1] == "<":
             raise TransientSourceError(
@@ -105,13 +119,13 @@ def _read_one_by_one(text: str) -> tuple[list[Item], list[str]]:
         raise TransientSourceError("The source sent an answer that is not JSON, or only a part of it.") from None
 
 
-def _read_array(text: str) -> tuple[list[Item], list[str]]:
+def _read_array(text: str, hide: Callable[[str], str]) -> Answer:
     position = _skip_blank(text, 0)
     if text[position : position + 1] != "[":
         value, end = _decoder.raw_decode(text, position)
         if _skip_blank(text, end) != len(text):
             raise ValueError
-        raise _no_array(value)
+        raise _no_array(value, hide)
     items: list[Item] = []
     texts: list[str] = []
     position = _skip_blank(text, position + 1)
@@ -128,35 +142,36 @@ def _read_array(text: str) -> tuple[list[Item], list[str]]:
             position = _skip_blank(text, position + 1)
     if _skip_blank(text, position + 1) != len(text):
         raise ValueError
-    return items, texts
+    return Answer(items, texts)
 
 
 def _item(value: object) -> Item:
     if isinstance(value, RepeatedName):
         return value
     if isinstance(value, dict):
-        return WireEvent(**{name: value[name] for name in _NAMES if name in value})
+        return WireEvent(*(value.get(name, ABSENT) for name in _NAMES))
     return _NO_OBJECT
 
 
-def _no_array(value: object) -> SourceError:
+def _no_array(value: object, hide: Callable[[str], str]) -> SourceError:
     """Return the error that tells of an answer which is JSON, but no array."""
     if isinstance(value, dict):
         for name in ("errors", "error"):
             if name in value:
-                return SourceError("The source answered with an error: %(text)s", text=shown(value[name]))
+                told = value[name]
+                text = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, default=_kind)
+                return SourceError("The source answered with an error: %(text)s", text=shown(hide(text)))
     return SourceError("The source sent %(kind)s instead of an array of events.", kind=_kind(value))
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    return {dict: "{…}", str: '"…"', bool: "true/false"}.get(type(value), "number")
+    return {dict: "{…}", RepeatedName: "{…}", str: '"…"', bool: "true/false"}.get(type(value), "number")
 
 
-def shown(value: object) -> str:
-    """Return something from outside as an error may show it: short, on one line, printable."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def shown(text: str) -> str:
+    """Return a text from outside as an error may show it: short, on one line, printable."""
     cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return "".join(character if character.isprintable() else "?" for character in cut)
 
@@ -168,7 +183,11 @@ def _skip_blank(text: str, position: int) -> int:
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any] | RepeatedName:
     values = dict(pairs)
-    return values if len(values) == len(pairs) else _REPEATED_NAME
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        if any(names.count(name) > 1 for name in _NAMES):
+            return _REPEATED_NAME
+    return values
 
 
 def _constant(name: str) -> None:

@@ -1,13 +1,17 @@
 """Asks the events API for one window: time-outs, bounded retries, a cap on size, and no secret in any error.
 
 `requests` puts the whole URL, key included, into the text of its exceptions, so none of them leaves this module,
-neither as a text nor as a cause.
+neither as a text nor as a cause, nor as a frame of a traceback.
 """
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import logging
 import random
+import re
 import ssl
 import time
 from datetime import UTC, datetime
@@ -36,7 +40,16 @@ LONGEST_RETRY_AFTER: Final = 60.0
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
 _CHUNK: Final = 64 * 1024
+_MOST_TOLD_BYTES: Final = 2_000
+_LEAST_KEY_PART: Final = 4
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
+_CHECK_NETWORK: Final = "Check the network and API_URL."
+_DAMAGED: Final = (
+    urllib3.exceptions.ProtocolError,
+    urllib3.exceptions.DecodeError,
+    urllib3.exceptions.InvalidHeader,
+    requests.exceptions.ContentDecodingError,
+)
 
 
 class SourceClient:
@@ -52,6 +65,7 @@ class SourceClient:
         self._settings = settings
         self._deadline = deadline
         self._stop = stop
+        self._warned = False
         self._session = requests.Session()
         # Neither .netrc nor another CA bundle from the environment; only a proxy for HTTPS, which sees no request.
         self._session.trust_env = False
@@ -74,6 +88,8 @@ class SourceClient:
             try:
                 return self._ask_once(window)
             except TransientSourceError as error:
+                if time.monotonic() >= self._deadline:
+                    raise deadline_error(self._settings.deadline) from None
                 if attempt == self._settings.attempts:
                     raise
                 delay = _delay(attempt, error.retry_after)
@@ -93,11 +109,12 @@ class SourceClient:
 
     def _ask_once(self, window: Window) -> Answer:
         try:
-            return decode(self._get(window))
+            return decode(self._get(window), self._without_key)
         except SourceError as error:
-            if "text" in error.fields:  # the source's own words, which may echo the request
-                error.fields["text"] = self._without_key(str(error.fields["text"]))
-            raise
+            failure = error
+        # Raised anew: the frames and exceptions behind it hold the URL, or a body that may echo it.
+        failure.__context__ = None
+        raise failure.with_traceback(None)
 
     def _get(self, window: Window) -> bytes:
         """Send one request and return the body, decompressed."""
@@ -105,26 +122,29 @@ class SourceClient:
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise deadline_error(settings.deadline)
-        parameters = {
-            "client": settings.client,
-            "client_key": settings.client_key.reveal(),
-            "start": _written(window.start),
-            "end": _written(window.end),
-        }
         timeout = (min(CONNECT_TIMEOUT, settings.timeout, remaining), min(settings.timeout, remaining))
         try:
             with self._session.get(
-                settings.url, params=parameters, timeout=timeout, stream=True, allow_redirects=False
+                settings.url, params=self._parameters(window), timeout=timeout, stream=True, allow_redirects=False
             ) as response:
                 self._check_status(response)
                 return self._read(response)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
             raise _typed(error) from None
+
+    def _parameters(self, window: Window) -> dict[str, str]:
+        return {
+            "client": self._settings.client,
+            "client_key": self._settings.client_key.reveal(),
+            "start": _written(window.start),
+            "end": _written(window.end),
+        }
 
     def _read(self, response: requests.Response) -> bytes:
         """Read a body piece by piece, so that a bomb or a drip ends at the limit."""
         body = bytearray()
-        for chunk in response.iter_content(_CHUNK):
+        # `read1` gives what has come; `iter_content` would wait for a full piece, however slowly it comes.
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
             body += chunk
             if len(body) > MOST_BODY_BYTES:
                 raise SourceError(
@@ -134,7 +154,8 @@ class SourceClient:
                 )
             if self._stop.is_set() or time.monotonic() > self._deadline:
                 raise deadline_error(self._settings.deadline)
-        if "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
+        if not self._warned and not any(name in response.headers for name in ("Content-Length", "Transfer-Encoding")):
+            self._warned = True
             log.warning("the source does not tell the length of its answers: a cut one might go unnoticed")
         return bytes(body)
 
@@ -172,13 +193,21 @@ class SourceClient:
         )
 
     def _told(self, response: requests.Response) -> str:
-        """Return the beginning of an error's body."""
-        return shown(self._without_key(response.raw.read(2_000, decode_content=True).decode("utf-8", "replace"))) or "—"
+        """Return the beginning of an error's body; what is wrong with the body itself does not matter."""
+        try:
+            text = response.raw.read(_MOST_TOLD_BYTES, decode_content=True).decode("utf-8", "replace")
+        except (urllib3.exceptions.HTTPError, OSError):
+            text = ""
+        return shown(self._without_key(text)) or "—"
 
     def _without_key(self, text: str) -> str:
-        key = self._settings.client_key.reveal()
-        for spelling in {key, quote(key, safe=""), quote_plus(key)}:
-            text = text.replace(spelling, "***")
+        """Take the key out of a text, however it is spelled, also where the text ends in the middle of it."""
+        for spelling in _spellings(self._settings.client_key.reveal()):
+            text = re.sub(re.escape(spelling), "***", text, flags=re.IGNORECASE)
+            for length in range(len(spelling) - 1, _LEAST_KEY_PART - 1, -1):
+                if text.endswith(spelling[:length]):
+                    text = text[:-length] + "***"
+                    break
         return text
 
 
@@ -193,44 +222,48 @@ def deadline_error(seconds: float) -> SourceError:
 
 def _written(moment: datetime) -> str:
     """Write a UTC moment as the source reads it, always with the fraction."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
+
+def _spellings(key: str) -> list[str]:
+    """Return the forms in which an answer may repeat the key, longest first."""
+    forms = {
+        key,
+        quote(key, safe=""),
+        quote_plus(key),
+        json.dumps(key)[1:-1],
+        html.escape(key),
+        base64.b64encode(key.encode()).decode(),
+    }
+    return sorted(forms - {""}, key=len, reverse=True)
 
 
 def _typed(error: Exception) -> SourceError:
     """Turn a library's exception into ours; its text is dropped, because it holds the URL with the key."""
-    if _is_certificate_error(error):
+    if _caused_by(error, ssl.SSLCertVerificationError):
         return SourceError(
             "The certificate of the source cannot be trusted.", remedy="Check API_URL and the clock of this machine."
         )
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError)):
+        return SourceError("The source cannot be asked.", remedy="Check API_URL.")
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return TransientSourceError("The source cannot be reached: no connection in time.", remedy=_CHECK_NETWORK)
     if isinstance(error, requests.exceptions.Timeout) or _caused_by(error, TimeoutError):
         return TransientSourceError("The source stopped answering.", remedy="The same run can be repeated later.")
-    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
+    if _caused_by(error, *_DAMAGED):
         return TransientSourceError("The answer of the source was cut off or damaged on the way.")
-    if isinstance(error, (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError)) and not isinstance(
-        error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-    ):
-        return TransientSourceError("The source cannot be reached.", remedy=_CHECK_NETWORK)
-    return SourceError("The source cannot be asked.", remedy="Check API_URL.")
+    return TransientSourceError("The source cannot be reached.", remedy=_CHECK_NETWORK)
 
 
-_CHECK_NETWORK: Final = "Check the network and API_URL."
-
-
-def _is_certificate_error(error: BaseException) -> bool:
-    return _caused_by(error, ssl.SSLCertVerificationError)
-
-
-def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
-    """Tell whether an exception of a kind stands anywhere behind another one."""
+def _caused_by(error: BaseException, *kinds: type[BaseException]) -> bool:
+    """Tell whether an exception of one of the kinds stands anywhere behind another one."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:
         current = waiting.pop()
         if not isinstance(current, BaseException) or id(current) in seen:
             continue
-        if isinstance(current, kind):
+        if isinstance(current, kinds):
             return True
         seen.add(id(current))
         waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
@@ -238,10 +271,10 @@ def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
 
 
 def _delay(attempt: int, retry_after: float | None) -> float:
-    """Return the seconds to wait before the next attempt: as told, or doubling with jitter."""
-    longest = min(_FIRST_DELAY * 2 ** (attempt - 1), _LONGEST_DELAY)
+    """Return the seconds to wait before the next attempt: doubling with jitter, and no less than as told."""
+    longest = min(_FIRST_DELAY * 2.0 ** (attempt - 1), _LONGEST_DELAY)
     delay = longest * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, no secret)
-    return delay if retry_after is None else max(retry_after, 0.0)
+    return max(delay, retry_after or 0.0)
 
 
 def _retry_after(header: str | None, now: datetime) -> float | None:
@@ -250,10 +283,10 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
         return None
     text = header.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_RETRY_AFTER)
+        return min(float(text), LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, LookupError, ArithmeticError):  # it may be anything, and the parser trusts it
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

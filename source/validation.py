@@ -25,7 +25,6 @@ _CREATED_AT = re.compile(
     r"\d{4}-\d\d-\d\d[ T](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII
 )
 _USER_ID = re.compile(r"[0-9A-Za-z._-]+", re.ASCII)
-_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 _ATTEMPT_TYPES: Final = {item.value: item for item in AttemptType}
 _NOTHING: Final = Passback(None, None, None)
 _FIELD_DEFECTS: Final = (
@@ -75,8 +74,7 @@ def read_created_at(value: object) -> datetime | None:
     if match is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if match[1] else moment.replace(tzinfo=UTC)
+        return datetime.fromisoformat(value if match[1] else value + "+00:00").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -156,9 +154,14 @@ def _passback(value: object) -> tuple[Passback, tuple[Defect, ...]]:
 
 
 def _check_storable(text: str) -> None:
-    if _NOT_STORABLE.search(text):
+    """Check that PostgreSQL can store a text: no NUL, no lone surrogate, and not too long."""
+    if "\x00" in text:
         raise _RejectionError(Reason.TEXT_NOT_STORABLE)
-    if len(text.encode()) > MOST_FIELD_BYTES:
+    try:
+        length = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise _RejectionError(Reason.TEXT_NOT_STORABLE) from None
+    if length > MOST_FIELD_BYTES:
         raise _RejectionError(Reason.FIELD_TOO_LONG)
 
 

@@ -37,7 +37,7 @@ def split(window: Window, length: timedelta) -> list[Window]:
     windows = []
     start = window.start
     while start < window.end:
-        end = min(start + length, window.end)
+        end = start + min(length, window.end - start)
         windows.append(Window(start, end))
         start = end
     return windows

@@ -7,4 +7,6 @@ pytest_plugins = [
     "tests.support.smtp",
     "tests.support.google",
     "tests.support.events_api",
+    "tests.support.program",
+    "tests.support.loading",
 ]

@@ -534,6 +534,18 @@ def test_letters_are_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_port_that_is_taken_meanwhile_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where somebody else was faster to listen on the chosen port, another one is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as busy, socket.create_server(("127.0.0.1", 0)) as free:
+        open_port = free.getsockname()[1]
+        ports = [open_port, busy.getsockname()[1], busy.getsockname()[1]]
+        monkeypatch.setattr("demo.smtp_sink._free_port", ports.pop)
+        free.close()
+        with SmtpSink(tmp_path) as sink:
+            assert sink.port == open_port
+            assert send(sink.port, letter()) == {}
+
+
 def test_a_letter_that_cannot_be_kept_is_not_taken(tmp_path: Path) -> None:
     """The server admits that it lost the letter, so that the sender can tell."""
     folder = tmp_path / "letters"
@@ -545,6 +557,20 @@ def test_a_letter_that_cannot_be_kept_is_not_taken(tmp_path: Path) -> None:
 
         assert sink.letters == ()
     assert failure.value.smtp_code == 451
+
+
+def test_the_mail_server_is_silent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The library beneath tells nothing of a delivery that went well, neither in the log nor on the console."""
+    caplog.set_level(logging.INFO)
+    level = logging.getLogger("mail.log").level
+    with SmtpSink(tmp_path) as sink:
+        send(sink.port, letter())
+
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("mail.log").level == level
 
 
 def test_the_demo_needs_no_settings(tmp_path: Path) -> None:

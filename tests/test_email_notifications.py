@@ -631,7 +631,7 @@ def test_no_answer_to_the_letter_is_unknown_at_the_deadline(
     with pytest.raises(MailError, match="is not known"):
         give(server, deadline=1.0)
 
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 2.0
     assert server.connections == 1
 
 
@@ -654,7 +654,7 @@ def test_silent_server_ends_at_the_deadline(smtp_server: StartServer, give: Call
     with pytest.raises(MailError, match="did not answer in time"):
         give(server, deadline=0.8)
 
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 1.8
     assert not server.messages
 
 
@@ -668,7 +668,7 @@ def test_dripping_server_ends_at_the_deadline(
     with pytest.raises(MailError, match="did not answer in time"):
         give(server, deadline=1.2)
 
-    assert time.monotonic() - started < 1.6
+    assert time.monotonic() - started < 2.2
 
 
 @pytest.mark.parametrize("security", [MailSecurity.SSL, MailSecurity.NONE], ids=str)
@@ -682,7 +682,7 @@ def test_server_that_never_speaks_ends_at_the_deadline(
         with pytest.raises(MailError, match="did not answer in time"):
             deliver(smtp_server().settings(port=port, security=security), english_letter, recipients=(A,), deadline=0.6)
 
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 1.6
 
 
 def test_server_that_reads_nothing_ends_at_the_deadline(smtp_server: StartServer) -> None:
@@ -692,7 +692,7 @@ def test_server_that_reads_nothing_ends_at_the_deadline(smtp_server: StartServer
     with _Stalled() as port, pytest.raises(MailError, match="did not answer in time"):
         deliver(smtp_server().settings(port=port), message, recipients=(A,), deadline=1.0)
 
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 2.0
 
 
 def test_endless_answer_is_cut_off(english_letter: EmailMessage, smtp_server: StartServer) -> None:
@@ -877,7 +877,7 @@ def test_look_up_that_hangs_ends_at_the_deadline(
         give(smtp_server("ssl"), deadline=0.5)
     free.set()
 
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 1.6
 
 
 def test_ca_file_that_vanished_is_told(smtp_server: StartServer, give: Callable[..., Delivery], tmp_path: Any) -> None:

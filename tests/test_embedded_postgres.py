@@ -178,7 +178,7 @@ def ask(parameters: Mapping[str, str], query: str, **others: str) -> Any:
 
 
 def test_first_use_makes_a_cluster_and_leaving_stops_the_server(new_folder: Path) -> None:
-    """The first user of a new_folder finds a running server there; after the last nothing runs."""
+    """The first user of a folder finds a running server there; after the last nothing runs."""
     assert not embedded.exists(new_folder)
     with running(new_folder) as parameters:
         assert ask(parameters, "SELECT current_database()") == "etl"
@@ -478,9 +478,8 @@ def test_any_folder_will_do(tmp_path: Path, name: str, monkeypatch: pytest.Monke
     with tempfile.TemporaryDirectory(prefix="t-") as temporary:
         monkeypatch.setattr(tempfile, "tempdir", temporary)
         try:
-            for _ in range(2):
-                with running(folder) as parameters:
-                    assert ask(parameters, "SELECT 1") == 1
+            with running(folder) as parameters:
+                assert ask(parameters, "SELECT 1") == 1
             assert not is_up(folder)
         finally:
             put_out(folder)
@@ -488,14 +487,13 @@ def test_any_folder_will_do(tmp_path: Path, name: str, monkeypatch: pytest.Monke
     assert not list(tmp_path.rglob("broken"))
 
 
-def test_a_relative_folder_starts_from_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_starts_from_the_current_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path means what it means everywhere, also after the program went elsewhere."""
-    monkeypatch.chdir(tmp_path)
-    with running(Path("here")) as parameters:
+    monkeypatch.chdir(folder.parent)
+    with running(Path(folder.name)) as parameters:
         monkeypatch.chdir("/")
         assert ask(parameters, "SELECT 1") == 1
-    assert not is_up(tmp_path / "here")
-    put_out(tmp_path / "here")
+    assert not is_up(folder)
 
 
 def test_no_room_for_a_short_path_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -528,7 +526,7 @@ def test_nothing_but_a_private_socket_leads_to_the_server(above: int) -> None:
 
 
 def test_an_open_folder_is_closed(new_folder: Path) -> None:
-    """A new_folder that others could enter is made private before anything lies in it."""
+    """A folder that others could enter is made private before anything lies in it."""
     new_folder.mkdir(mode=0o777)
     new_folder.chmod(0o777)
     with running(new_folder):
@@ -540,10 +538,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_tcp_asks_for_the_password(new_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tcp_asks_for_the_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are no sockets (Windows), a free port of this machine and a random password take their place."""
     monkeypatch.setattr(cluster, "SOCKETS", False)
-    with running(new_folder) as parameters, running(new_folder) as again:
+    with running(folder) as parameters, running(folder) as again:
         assert again == parameters
         assert parameters["host"] == "127.0.0.1"
         assert ask(parameters, "SELECT host(inet_server_addr())") == "127.0.0.1"
@@ -552,7 +550,7 @@ def test_tcp_asks_for_the_password(new_folder: Path, monkeypatch: pytest.MonkeyP
             assert ask(parameters, "SELECT current_user", user=user) == user
             with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
                 ask(parameters, "SELECT 1", user=user, password="wrong")
-        assert not list(new_folder.glob(".s.PGSQL*"))
+        assert not list(folder.glob(".s.PGSQL*"))
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(parameters["port"]))) != 0
 
@@ -739,7 +737,7 @@ def test_a_cluster_that_cannot_be_made_names_the_log(new_folder: Path, monkeypat
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(new_folder: Path) -> None:
-    """What the operating system refuses becomes one sentence that names the new_folder."""
+    """What the operating system refuses becomes one sentence that names the folder."""
     new_folder.write_text("a file")
     with pytest.raises(DatabaseError, match="cannot use the folder"), running(new_folder):
         pass

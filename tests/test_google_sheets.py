@@ -275,7 +275,7 @@ def test_earlier_day_is_appended_where_people_write_beside_the_history(google: G
     publish(google.settings, [sheet_content(APRIL)])
 
     history = google.spreadsheet.sheet("History")
-    assert [row[0] for row in history.grid()[1:]] == [45022, 45017]
+    assert [row[0] for row in history.grid()[1:3]] == [45022, 45017]
     assert history.value("Z9") == "our holiday"
 
 

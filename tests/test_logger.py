@@ -195,6 +195,19 @@ def test_foreign_files_are_not_touched(tmp_path: Path) -> None:
 
 
 @needs_posix
+def test_foreign_files_take_nobodys_place(tmp_path: Path) -> None:
+    """A link or a folder with a name like ours does not count among the files to keep."""
+    ours = tmp_path / "etl_2020-01-01_00-00-00.log"
+    ours.touch()
+    (tmp_path / "etl_2020-01-02_00-00-00.log").symlink_to(ours)
+    (tmp_path / "etl_2020-01-03_00-00-00.log").mkdir()
+    with logged(tmp_path, keep=2):
+        pass
+
+    assert ours.exists()
+
+
+@needs_posix
 def test_file_of_a_run_at_work_is_not_removed(tmp_path: Path) -> None:
     """A run does not remove the file that another process is still writing."""
     program = (
@@ -376,6 +389,19 @@ def test_traceback_stands_in_the_file_alone(tmp_path: Path) -> None:
     assert all(line.startswith("    ") for line in lines[1:])
     assert r"    2023-04-01 forged \x1b[31m" in lines
     assert console.texts == [f"error: it broke (ValueError; details: {path})"]
+
+
+def test_traceback_is_shown_to_who_is_debugging(tmp_path: Path) -> None:
+    """With LOG_LEVEL=DEBUG the console shows the traceback too, as safe as in the file."""
+    console = Console()
+    with logged(tmp_path, console=console, level="DEBUG", secrets=["canary"]):
+        try:
+            raise ValueError("canary\r\x1b[2K")
+        except ValueError:
+            log.exception("it broke")
+
+    assert console.lines[1] == "    Traceback (most recent call last):"
+    assert console.lines[-1] == r"    ValueError: ***\r\x1b[2K"
 
 
 def test_without_a_file_the_line_of_code_is_named(tmp_path: Path) -> None:
@@ -622,7 +648,7 @@ def test_secret_is_struck_out_in_every_spelling(tmp_path: Path, form: str) -> No
 
     assert console.texts[0].startswith("sent ")
     assert console.texts[0].endswith(" away")
-    for text in (content(path), *console.lines):
+    for text in (content(path), "\n".join(console.lines)):
         assert "***" in text
         for spelling in FORMS.values():
             assert spelling not in text

@@ -208,6 +208,7 @@ class Cluster:
         code, output = self._run(
             *("initdb", "-D", new.name, f"--username={ADMINISTRATOR}", "--encoding=UTF8", "--locale=C"),
             *("--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile=password"),
+            *(["--no-sync"] if self._settings.get("fsync") == "off" else []),
         )
         if code != 0:
             raise self._failure(output)

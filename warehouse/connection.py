@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
-from psycopg2 import errorcodes, sql
+from psycopg2 import errorcodes, errors, sql
+from psycopg2.extensions import parse_dsn
 
+from app_types import Secret
 from exceptions import DatabaseError, DayLockedError, TransientDatabaseError
 from warehouse import embedded
+from warehouse.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,57 +28,74 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OLDEST_VERSION: Final = 150_000
-_ATTEMPTS: Final = 4
+_ATTEMPTS: Final = 5
 _FIRST_DELAY: Final = 0.5
 _LOCK_SPACE: Final = 0x4C4D53  # tells our advisory locks from those of others
 _LOCK_POLL: Final = 0.2
 LOCK_WAIT: Final = 60.0
 """Seconds that a second run of a day waits for the first."""
 
-_CONNECTION: Final[dict[str, Any]] = {
+_DEFAULTS: Final[dict[str, Any]] = {
     "connect_timeout": "10",
     "application_name": "learning-events-etl",
-    "client_encoding": "UTF8",
     "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+"""Parameters of libpq that the settings may override."""
+_FIXED: Final = {"client_encoding": "UTF8"}
 _SESSION: Final = {
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
     "statement_timeout": "30min",
     "lock_timeout": "60s",
     "idle_in_transaction_session_timeout": "5min",
-    "client_connection_check_interval": "2s",
 }
+_WHERE_SUPPORTED: Final = {"client_connection_check_interval": "2s"}
+"""Refused by servers on Windows; elsewhere it ends the backend, and the locks, of a killed run."""
 
+_LASTING_ROLLBACK: Final = errorcodes.TRANSACTION_INTEGRITY_CONSTRAINT_VIOLATION
+_TRANSIENT_CLASSES: Final = (errorcodes.CLASS_CONNECTION_EXCEPTION, errorcodes.CLASS_TRANSACTION_ROLLBACK)
 _TRANSIENT: Final = frozenset(
     {
-        errorcodes.SERIALIZATION_FAILURE,
-        errorcodes.DEADLOCK_DETECTED,
         errorcodes.LOCK_NOT_AVAILABLE,
         errorcodes.ADMIN_SHUTDOWN,
         errorcodes.CRASH_SHUTDOWN,
         errorcodes.CANNOT_CONNECT_NOW,
         errorcodes.TOO_MANY_CONNECTIONS,
         errorcodes.IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        errorcodes.IDLE_SESSION_TIMEOUT,
     }
 )
 _KNOWN: Final = {
     errorcodes.DISK_FULL: ("The disk of the database is full.", "Free some space and run the day again."),
     errorcodes.INSUFFICIENT_PRIVILEGE: (
         "The database role lacks a right that is needed.",
-        "See the roles in docs/operations.md; the log names the statement.",
+        "See the roles in docs/operations.md; the log names the table.",
     ),
     errorcodes.READ_ONLY_SQL_TRANSACTION: (
         "The database only allows reading.",
         "Check that DATABASE_URL names the primary server.",
     ),
-    errorcodes.QUERY_CANCELED: ("The database took longer than it may.", "Run the day again later."),
 }
-_REFUSALS: Final = (
-    ("password authentication failed", "no password supplied", "no pg_hba.conf entry", "authentication failed"),
-    ("does not exist",),
+_SAFE_CLASSES: Final = frozenset({"25", "3D", "3F", "40", "42", "53", "55", "57"})
+"""Errors whose message holds no row data: states, missing objects, rights, resources, shutdown."""
+
+# libpq gives no SQLSTATE for a connection that fails, and the server speaks its own language: English or Russian here.
+_BAD_LOGIN: Final = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "is not permitted to log in",
+    "permission denied for database",
+    "проверку подлинности",
+    "в pg_hba.conf нет записи",
+    "вход в систему запрещён",
+    "нет доступа к базе данных",
 )
+_NO_SUCH_NAME: Final = ("does not exist", "не существует")
+_LOST: Final = ("SYSCALL", "closed unexpectedly", "closed the connection")
 
 
 class Database:
@@ -83,10 +104,10 @@ class Database:
     Statements outside `transaction()` commit by themselves.
     """
 
-    def __init__(self, parameters: Mapping[str, str]) -> None:
+    def __init__(self, parameters: Mapping[str, Secret]) -> None:
         self._parameters = dict(parameters)
         self._locked_day: date | None = None
-        self._connection = self._open()
+        self._connection = self._open(threading.Event())
 
     @property
     def connection(self) -> extensions.connection:
@@ -97,15 +118,23 @@ class Database:
         """Close the connection; the lock goes with it."""
         self._connection.close()
 
-    def reconnect(self) -> None:
-        """Open the connection anew and take the day's lock again."""
+    def reconnect(self, stop: threading.Event | None = None) -> None:
+        """Open the connection anew and take the day's lock again; once that is had, the old session is over.
+
+        Args:
+            stop: ends the waiting when another thread sets it.
+        """
+        stop = stop or threading.Event()
         self._connection.close()
-        self._connection = self._open()
+        self._connection = self._open(stop)
         if self._locked_day is not None:
-            self._take_lock(self._locked_day, LOCK_WAIT)
+            self._take_lock(self._locked_day, LOCK_WAIT, stop)
 
     def rows(self, statement: str, /, **values: object) -> list[tuple[Any, ...]]:
-        """Run a statement by itself and return its rows; once more where the connection had been lost."""
+        """Run a statement by itself and return its rows; once more where the connection had been lost.
+
+        So it must be one that may be run twice.
+        """
         try:
             return self._rows(statement, values)
         except TransientDatabaseError:
@@ -114,7 +143,7 @@ class Database:
             self.reconnect()
             return self._rows(statement, values)
 
-    def _rows(self, statement: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
+    def _rows(self, statement: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
         with typed_errors(), self._connection.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
@@ -128,15 +157,23 @@ class Database:
             DatabaseError: it cannot.
         """
         with typed_errors():
-            self._connection.autocommit = False
             try:
+                self._connection.autocommit = False
                 with self._connection.cursor() as cursor:
                     yield cursor
                 self._connection.commit()
-            finally:
-                if not self._connection.closed:
-                    self._connection.rollback()
-                    self._connection.autocommit = True
+                self._connection.autocommit = True
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        """Roll back; a connection that cannot is closed, and the server rolls back by itself."""
+        try:
+            self._connection.rollback()
+            self._connection.autocommit = True
+        except psycopg2.Error:
+            self._connection.close()
 
     @contextmanager
     def locked_day(self, day: date, wait: float = LOCK_WAIT) -> Iterator[None]:
@@ -145,7 +182,7 @@ class Database:
         Raises:
             DayLockedError: another run still holds the day after the wait.
         """
-        self._take_lock(day, wait)
+        self._take_lock(day, wait, threading.Event())
         self._locked_day = day
         try:
             yield
@@ -153,20 +190,20 @@ class Database:
             self._locked_day = None
             if not self._connection.closed:
                 try:
-                    self.rows("SELECT pg_advisory_unlock(%(space)s, %(day)s)", space=_LOCK_SPACE, day=day.toordinal())
+                    self.leave_day(day)
                 except DatabaseError:
                     self._connection.close()
 
     def try_day(self, day: date) -> bool:
         """Take the lock of a day if nobody else has it; give it back by `leave_day`."""
         statement = "SELECT pg_try_advisory_lock(%(space)s, %(day)s)"
-        return bool(self.rows(statement, space=_LOCK_SPACE, day=day.toordinal())[0][0])
+        return bool(self._rows(statement, {"space": _LOCK_SPACE, "day": day.toordinal()})[0][0])
 
     def leave_day(self, day: date) -> None:
         """Give the lock of a day back once."""
-        self.rows("SELECT pg_advisory_unlock(%(space)s, %(day)s)", space=_LOCK_SPACE, day=day.toordinal())
+        self._rows("SELECT pg_advisory_unlock(%(space)s, %(day)s)", {"space": _LOCK_SPACE, "day": day.toordinal()})
 
-    def _take_lock(self, day: date, wait: float) -> None:
+    def _take_lock(self, day: date, wait: float, stop: threading.Event) -> None:
         """Poll for the lock: a wait inside PostgreSQL would not hear Ctrl-C."""
         limit = time.monotonic() + wait
         told = False
@@ -178,11 +215,11 @@ class Database:
             if not told:
                 log.info("waiting for another run of %s to end", day.isoformat())
                 told = True
-            time.sleep(_LOCK_POLL)
+            _pause(_LOCK_POLL, stop)
 
-    def _open(self) -> extensions.connection:
+    def _open(self, stop: threading.Event) -> extensions.connection:
         """Connect, check what is there and pin the session."""
-        connection = _connect(self._parameters)
+        connection = _connect(self._parameters, stop)
         try:
             with typed_errors():
                 _prepare(connection)
@@ -198,7 +235,7 @@ class Server:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._stack = ExitStack()
-        self._parameters: dict[str, str] | None = None
+        self._parameters: Mapping[str, Secret] | None = None
 
     def __enter__(self) -> Server:
         return self
@@ -220,12 +257,14 @@ class Server:
             log.info("PostgreSQL %s, database %s", _version(database.connection), info.dbname)
             yield database
 
-    def _find(self) -> dict[str, str]:
+    def _find(self) -> Mapping[str, Secret]:
+        """Return the parameters of libpq, kept as secrets: no traceback shows them."""
         if self._settings.is_embedded:
-            return dict(self._stack.enter_context(embedded.running(self._settings.embedded)))
+            found = self._stack.enter_context(embedded.running(self._settings.embedded))
+            return {name: Secret(value) for name, value in found.items()}
         if self._settings.url:
-            return {"dsn": self._settings.url.reveal()}
-        return {name: value.reveal() for name, value in self._settings.libpq.items()}
+            return {name: Secret(str(value)) for name, value in parse_dsn(self._settings.url.reveal()).items()}
+        return self._settings.libpq
 
 
 @contextmanager
@@ -234,48 +273,51 @@ def typed_errors() -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
-        code = error.pgcode
-        log.log(
-            # cancelled on request: the operator knows
-            logging.DEBUG if code == errorcodes.QUERY_CANCELED else logging.ERROR,
-            "PostgreSQL error: SQLSTATE %s, %s",
-            code or "-",
-            getattr(error.diag, "message_primary", None) if _is_safe(code) else "-",
+        raise _typed(error) from None
+
+
+def _typed(error: psycopg2.Error) -> DatabaseError:
+    """Return our error for one of the driver's."""
+    code = error.pgcode
+    log.log(
+        # cancelled on request: the operator knows
+        logging.DEBUG if code == errorcodes.QUERY_CANCELED else logging.ERROR,
+        "PostgreSQL error: SQLSTATE %s, %s",
+        code or "-",
+        error.diag.message_primary if code and code[:2] in _SAFE_CLASSES else "-",
+    )
+    if code is None:
+        return TransientDatabaseError(
+            "The connection to the database was lost.", remedy="Check the server and run the day again."
         )
-        if code in _KNOWN:
-            text, remedy = _KNOWN[code]
-            raise DatabaseError(text, remedy=remedy) from None
-        if code in _TRANSIENT:
-            raise TransientDatabaseError(
-                "The database is busy or restarting (SQLSTATE %(code)s).", remedy="Run the day again.", code=code
-            ) from None
-        if code is None:
-            raise TransientDatabaseError(
-                "The connection to the database was lost.", remedy="Check the server and run the day again."
-            ) from None
-        raise DatabaseError(
-            "The database refused a statement (SQLSTATE %(code)s).", remedy="The log tells more.", code=code
-        ) from None
+    if code in _KNOWN:
+        text, remedy = _KNOWN[code]
+        return DatabaseError(text, remedy=remedy)
+    if code == errorcodes.QUERY_CANCELED:
+        return TransientDatabaseError("The database took longer than it may.", remedy="Run the day again later.")
+    if code in _TRANSIENT or (code[:2] in _TRANSIENT_CLASSES and code != _LASTING_ROLLBACK):
+        return TransientDatabaseError(
+            "The database is busy or restarting (SQLSTATE %(code)s).", remedy="Run the day again.", code=code
+        )
+    return DatabaseError(
+        "The database refused a statement (SQLSTATE %(code)s).", remedy="The log tells more.", code=code
+    )
 
 
-def _is_safe(code: str | None) -> bool:
-    """Tell whether the message of an error holds no row data: rights, missing objects, resources, shutdown."""
-    return code is not None and code[:2] in {"42", "53", "57", "25", "40", "55", "3D", "3F"}
-
-
-def _connect(parameters: dict[str, str]) -> extensions.connection:
+def _connect(parameters: Mapping[str, Secret], stop: threading.Event) -> extensions.connection:
     """Connect, and try again what may pass."""
-    arguments: dict[str, Any] = {**_CONNECTION, **parameters}
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            connection: extensions.connection = psycopg2.connect(**arguments)
+            connection: extensions.connection = psycopg2.connect(
+                **{**_DEFAULTS, **{name: value.reveal() for name, value in parameters.items()}, **_FIXED}
+            )
         except (psycopg2.Error, UnicodeError) as error:
             text = _first_line(error)
             log.warning("PostgreSQL: %s", text)
             if refusal := _refusal(text):
                 raise refusal from None
             if attempt < _ATTEMPTS:
-                time.sleep(_FIRST_DELAY * 2 ** (attempt - 1))
+                _pause(_FIRST_DELAY * 2 ** (attempt - 1), stop)
         else:
             return connection
     raise DatabaseError(
@@ -284,13 +326,19 @@ def _connect(parameters: dict[str, str]) -> extensions.connection:
     )
 
 
+def _pause(seconds: float, stop: threading.Event) -> None:
+    """Wait, unless another thread wants an end."""
+    if stop.wait(seconds):
+        raise DatabaseError("The work with the database was broken off.")
+
+
 def _prepare(connection: extensions.connection) -> None:
     """Refuse a server that cannot serve us, and make the session the same whatever the defaults are."""
     connection.autocommit = True
     if connection.server_version < OLDEST_VERSION:
         raise DatabaseError("PostgreSQL %(version)s is too old; 15 or newer is needed.", version=_version(connection))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('server_encoding'), current_schema()")
+        cursor.execute(query("session/schema"))
         encoding, schema = cursor.fetchone() or ("", None)
         if encoding != "UTF8":
             raise DatabaseError(
@@ -305,8 +353,12 @@ def _prepare(connection: extensions.connection) -> None:
             )
         # Temporary tables last: otherwise one of the same name would stand before a table of ours.
         cursor.execute(sql.SQL("SET search_path TO {}, pg_temp").format(sql.Identifier(schema)))
+        setting = sql.SQL("SET {} TO {}")
         for name, value in _SESSION.items():
-            cursor.execute(sql.SQL("SET {} TO {}").format(sql.Identifier(name), sql.Literal(value)))
+            cursor.execute(setting.format(sql.Identifier(name), sql.Literal(value)))
+        for name, value in _WHERE_SUPPORTED.items():
+            with suppress(errors.InvalidParameterValue):
+                cursor.execute(setting.format(sql.Identifier(name), sql.Literal(value)))
 
 
 def _version(connection: extensions.connection) -> str:
@@ -315,17 +367,16 @@ def _version(connection: extensions.connection) -> str:
 
 def _refusal(text: str) -> DatabaseError | None:
     """Return the error of a refusal that asking again would only repeat."""
-    access, name = _REFUSALS
-    if any(part in text for part in access):
+    if any(part in text for part in _BAD_LOGIN):
         return DatabaseError(
             "PostgreSQL refused the login; nothing was loaded.", remedy="Check user and password in DATABASE_URL."
         )
-    if "certificate" in text or "SSL" in text:
+    if ("certificate" in text or "SSL" in text) and not any(part in text for part in _LOST):
         return DatabaseError(
             "The connection to PostgreSQL could not be secured as sslmode asks; nothing was loaded.",
             remedy="Check sslmode and sslrootcert in DATABASE_URL.",
         )
-    if any(part in text for part in name):
+    if any(part in text for part in _NO_SUCH_NAME):
         return DatabaseError(
             "PostgreSQL has no such database or role; nothing was loaded.", remedy="Check the name in DATABASE_URL."
         )
@@ -334,5 +385,7 @@ def _refusal(text: str) -> DatabaseError | None:
 
 def _first_line(error: Exception) -> str:
     """Return what libpq says of a failed connection, without the parameters it was given."""
-    text = str(error).strip().splitlines()[:1]
+    # a Russian server on Windows speaks its code page before the encoding is agreed upon
+    told = error.object.decode("cp1251", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    text = told.strip().splitlines()[:1]
     return text[0][:300] if text else "-"

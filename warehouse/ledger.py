@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from app_types import Counts, MailOutcome, Mode, RunStatus, SheetOutcome
@@ -12,8 +14,6 @@ from exceptions import DatabaseError, EtlError
 from warehouse.queries import query
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
-
     from psycopg2 import extensions
 
     from app_types import Day
@@ -51,15 +51,17 @@ class LedgerRow:
 
 def begin(database: Database, day: Day) -> int:
     """Write that a run has begun and return its id. The caller holds the day's lock."""
-    rows = database.rows(
-        query("ledger/begin"),
-        process_date=day.date,
-        mode=day.mode,
-        complete=day.complete,
-        start=day.window.start,
-        end=day.window.end,
-    )
-    return int(rows[0][0])
+    values = {
+        "process_date": day.date,
+        "mode": day.mode,
+        "complete": day.complete,
+        "start": day.window.start,
+        "end": day.window.end,
+    }
+    with database.transaction() as cursor:  # unlike `rows`, never twice: one row per run
+        cursor.execute(query("ledger/begin"), values)
+        (run_id,) = cursor.fetchone() or ()
+    return int(run_id)
 
 
 def record_load(cursor: extensions.cursor, run_id: int, counts: Counts) -> None:
@@ -143,13 +145,48 @@ def _row(row: tuple[Any, ...]) -> LedgerRow:
 def _error_columns(error: EtlError | None) -> dict[str, str | None]:
     if error is None:
         return {"error": None, "error_parts": None}
-    fields = {name: str(value) for name, value in error.fields.items()}
+    fields = {name: _stored(value) for name, value in error.fields.items()}
     parts = {"template": error.template, "remedy": error.remedy, "fields": fields}
-    return {"error": str(error), "error_parts": json.dumps(parts)}
+    return {"error": _storable(str(error)), "error_parts": json.dumps(parts)}
+
+
+def _stored(value: object) -> object:
+    """Return a field as JSON; numbers and dates keep their kind, since each language writes them its own way."""
+    match value:
+        case bool() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case datetime():
+            return {"moment": value.isoformat()}
+        case date():
+            return {"date": value.isoformat()}
+        case timedelta():
+            return {"seconds": value.total_seconds()}
+        case _:
+            return _storable(str(value))
+
+
+def _restored(value: object) -> object:
+    match value:
+        case {"moment": str(text)}:
+            return datetime.fromisoformat(text)
+        case {"date": str(text)}:
+            return date.fromisoformat(text)
+        case {"seconds": int() | float() as seconds}:
+            return timedelta(seconds=seconds)
+        case _:
+            return value
+
+
+def _storable(text: str) -> str:
+    """Return a text that PostgreSQL takes: the name of a file may hold what is no character."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _error(text: str, parts: object) -> EtlError:
     """Return a stored error, to be worded in any language; one without parts keeps its English text."""
     if not isinstance(parts, dict):
         return EtlError("%(text)s", text=text)
-    return EtlError(parts["template"], remedy=parts["remedy"], **parts["fields"])
+    fields = {name: _restored(value) for name, value in parts["fields"].items()}
+    return EtlError(parts["template"], remedy=parts["remedy"], **fields)

@@ -74,7 +74,7 @@ def _apply(database: Database, version: int, path: Path) -> None:
             return
         try:
             cursor.execute(path.read_text(encoding="utf-8"))
-        except errors.DuplicateTable:
+        except (errors.DuplicateTable, errors.DuplicateObject):
             raise DatabaseError(
                 "The database holds tables of our names that this program did not make; nothing was changed.",
                 remedy="Use another database or schema, or rename them.",

@@ -11,6 +11,7 @@ import tempfile
 from typing import TYPE_CHECKING, Final
 
 from app_types import Batch, Event, Rejected
+from exceptions import EtlError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,8 +59,16 @@ class Spool:
                 self.defective += bool(item.defects)
         self.received += len(batch.items)
         self.rejected += len(rejected)
-        self._events.write("".join(events).encode())
-        self._rejected.write("".join(rejected).encode())
+        try:
+            self._events.write("".join(events).encode())
+            self._rejected.write("".join(rejected).encode())
+        except OSError as error:
+            raise EtlError(
+                "The fetched events cannot be kept in the folder for temporary files, %(folder)s: %(cause)s.",
+                remedy="Free some space there, or set TMPDIR to another folder, and run the day again.",
+                folder=tempfile.gettempdir(),
+                cause=error.strerror or type(error).__name__,
+            ) from None
 
     def events(self) -> tempfile.SpooledTemporaryFile[bytes]:
         """Return the events as COPY text, from their beginning."""
@@ -74,7 +83,7 @@ class Spool:
 
 def _event_line(seq: int, event: Event) -> str:
     return (
-        f"{seq}\t{event.user_id}\t{event.created_at.isoformat()}\t{_text(event.oauth_consumer_key)}"
+        f"{seq}\t{_text(event.user_id)}\t{event.created_at.isoformat()}\t{_text(event.oauth_consumer_key)}"
         f"\t{_text(event.lis_result_sourcedid)}\t{_text(event.lis_outcome_service_url)}"
         f"\t{_CORRECT[event.is_correct]}\t{event.attempt_type.value}\t{{{','.join(event.defects)}}}\n"
     )
