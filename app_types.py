@@ -235,6 +235,89 @@ class DailyStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class HourFigures:
+    """One hour of a day; `start` is aware, in UTC."""
+
+    start: datetime
+    runs: int
+    submits: int
+    successful_submits: int
+
+
+@dataclass(frozen=True, slots=True)
+class CourseFigures:
+    """One course on one day. `key` is an Open edX course key, or None for events that name no course.
+
+    A first submit is a student's first one of the day on a task.
+    """
+
+    key: str | None
+    students: int
+    runs: int
+    submits: int
+    successful_submits: int
+    first_submits: int
+    successful_first_submits: int
+
+    @property
+    def success_share(self) -> float | None:
+        """Successful submits among all submits, 0 to 1."""
+        return self.successful_submits / self.submits if self.submits else None
+
+    @property
+    def first_success_share(self) -> float | None:
+        """Successful first submits among all first submits, 0 to 1."""
+        return self.successful_first_submits / self.first_submits if self.first_submits else None
+
+    @property
+    def runs_per_submit(self) -> float | None:
+        """Code runs per submit."""
+        return self.runs / self.submits if self.submits else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFigures:
+    """One task (an Open edX block) of a course on one day. `stuck_students` failed on it five times or more."""
+
+    course: str
+    block: str
+    students: int
+    runs: int
+    submits: int
+    successful_submits: int
+    stuck_students: int
+
+    @property
+    def submits_per_success(self) -> float | None:
+        """How many submits a success took; None where there was none."""
+        return self.submits / self.successful_submits if self.successful_submits else None
+
+
+@dataclass(frozen=True, slots=True)
+class DayDetails:
+    """What lies behind the figures of a day. Hours cover the whole window, courses and tasks are as they come."""
+
+    hours: tuple[HourFigures, ...] = ()
+    courses: tuple[CourseFigures, ...] = ()
+    tasks: tuple[TaskFigures, ...] = ()
+    stuck_students: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedDay:
+    """The figures of a day as they were last published. `revision` counts from 1; more than 1 means corrected.
+
+    `counts` are those of the run that brought them; None where it is not known.
+    """
+
+    date: date
+    revision: int
+    complete: bool
+    statistics: DailyStatistics
+    counts: Counts | None
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What is published of a day: two runs with equal figures have nothing new to tell."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import ipaddress
 import json
@@ -9,7 +10,7 @@ import os
 import re
 import ssl
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,6 +49,7 @@ DEFAULTS: dict[str, str] = {
     "GOOGLE_SHEET_ID": "",
     "GOOGLE_SHEETS_ENDPOINT": "https://sheets.googleapis.com",
     "REPORTS_PATH": "reports",
+    "COURSE_NAMES_FILE": "",
     "SMTP_SERVER": "",
     "SMTP_SECURITY": "ssl",
     "SMTP_PORT": "",
@@ -89,6 +91,8 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 _SPREADSHEET_URL = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/([A-Za-z0-9_-]+)(?:[/?#].*)?")
 _SPREADSHEET_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SHOWN = 80
+
+CourseNames = dict[str, dict[Language, str]]
 
 _T = TypeVar("_T")
 
@@ -145,7 +149,7 @@ _SMTP_PORTS = {MailSecurity.SSL: 465, MailSecurity.STARTTLS: 587, MailSecurity.N
 
 @dataclass(frozen=True, kw_only=True)
 class MailSettings:
-    """The mail server, the sender and the recipients."""
+    """The mail server, the sender and the recipients; `languages` holds those who read another than the settings'."""
 
     server: str
     port: int
@@ -155,6 +159,7 @@ class MailSettings:
     ca_file: Path | None
     sender: str
     recipients: tuple[str, ...]
+    languages: Mapping[str, Language] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +176,8 @@ class LogSettings:
 class Settings:
     """All settings, a part per stage; a stage is handed its own part.
 
-    `warnings` are not faults: the run goes on, and they are logged at its start.
+    `course_names` are titles by course key and language. `warnings` are not faults: the run goes on, and they are
+    logged at its start.
     """
 
     api: ApiSettings
@@ -183,6 +189,7 @@ class Settings:
     zone: ZoneInfo
     test_mode: bool
     reports_path: Path
+    course_names: CourseNames
     warnings: tuple[Fault, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
@@ -284,6 +291,7 @@ def load_settings(
     zone = reader.zone("TIMEZONE")
     test_mode = reader.boolean("TEST_APP_MODE")
     reports_path = reader.path("REPORTS_PATH")
+    course_names = _course_names(reader)
     if env_path is not None:
         reader.warn_of_open_file(env_path)
     if reader.faults:
@@ -298,6 +306,7 @@ def load_settings(
         zone=zone,
         test_mode=test_mode,
         reports_path=reports_path,
+        course_names=course_names,
         warnings=tuple(reader.warnings),
     )
 
@@ -597,6 +606,32 @@ def _is_trusted_token_uri(uri: str, endpoint: str) -> bool:
     return parts.scheme == "https" and (host.endswith(".googleapis.com") or host in {"accounts.google.com", own})
 
 
+def _course_names(reader: _Reader) -> CourseNames:
+    """Read the titles of courses: a CSV file with the columns key, Russian, English, with or without a heading."""
+    path = reader.file("COURSE_NAMES_FILE")
+    if path is None:
+        return {}
+    names: CourseNames = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            for number, row in enumerate(csv.reader(stream), start=1):
+                if not row or (number == 1 and row[0].strip().lower() == "key"):
+                    continue
+                if len(row) != len(Language) + 1 or not all(cell.strip() and cell.isprintable() for cell in row):
+                    reader.fault(
+                        "%(name)s: line %(line)s of %(file)s is not of the form key,Russian,English.",
+                        name="COURSE_NAMES_FILE",
+                        line=str(number),
+                        file=str(path),
+                    )
+                    continue
+                key, russian, english = (cell.strip() for cell in row)
+                names[key] = {Language.RUSSIAN: russian, Language.ENGLISH: english}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        reader.fault("%(name)s: %(file)s is not a CSV file in UTF-8.", name="COURSE_NAMES_FILE", file=str(path))
+    return names
+
+
 def _mail(reader: _Reader) -> MailSettings | None:
     server = reader.text("SMTP_SERVER")
     security = reader.choice("SMTP_SECURITY", {item.value: item for item in MailSecurity}, str.lower)
@@ -615,7 +650,8 @@ def _mail(reader: _Reader) -> MailSettings | None:
         reader.required("SMTP_PASSWORD")
     sender = reader.required("SENDER_EMAIL")
     listed = [part.strip() for part in reader.required("EMAIL_ADDRESSES_FOR_MAILING").split(",")]
-    recipients = tuple(dict.fromkeys(address for address in listed if address))
+    split = [_address_and_language(item) for item in listed if item]
+    recipients = tuple(dict.fromkeys(address for address, _ in split))
     if reader.text("EMAIL_ADDRESSES_FOR_MAILING") and not recipients:
         reader.fault("%(name)s is not set.", name="EMAIL_ADDRESSES_FOR_MAILING")
     for name, address in [("SENDER_EMAIL", sender), *(("EMAIL_ADDRESSES_FOR_MAILING", item) for item in recipients)]:
@@ -634,7 +670,15 @@ def _mail(reader: _Reader) -> MailSettings | None:
         ca_file=ca_file,
         sender=sender,
         recipients=recipients,
+        languages={address: language for address, language in split if language},
     )
+
+
+def _address_and_language(text: str) -> tuple[str, Language | None]:
+    """Read `address` or `address:language`."""
+    address, _, name = text.rpartition(":")
+    language = parse_language(name)
+    return (address.strip(), language) if address and language else (text, None)
 
 
 def _line_of(first: int, text: str) -> int:

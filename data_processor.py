@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from app_types import Language, MailOutcome, Mode, RunStatus
 from config import HOME, chosen_language, load_settings, read_env_file
@@ -54,12 +54,16 @@ class ExitCode(IntEnum):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; every expected failure becomes a line of text."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # Cyrillic on any terminal
     logging.getLogger().addHandler(logging.NullHandler())  # until the log is open, nothing is printed past us
     signal.signal(signal.SIGTERM, _terminate)
+    code: int = ExitCode.OK
     try:
         code = _start(arguments)
+    except SystemExit:
+        pass  # the help was asked for
     except KeyboardInterrupt:
         _say(_early_messages(arguments).text("Interrupted; nothing was changed."))
         code = ExitCode.INTERRUPTED
@@ -70,10 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _say(f"✗ {_early_messages(arguments).error(unexpected(error))}")
         code = ExitCode.FAILED
-    with suppress(BrokenPipeError, ValueError):
-        sys.stdout.flush()
-        return code
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; say so to nobody
+    for stream in (sys.stdout, sys.stderr):
+        _flush(stream)
     return code
 
 
@@ -165,20 +167,25 @@ def _run_days(job: Job, days: Sequence[date]) -> int:
     from operations.report import report_day
 
     process = report_day if job.options.command is Command.REPORT else _process_day
+    outcomes: list[DayOutcome] = []
     interruption: BaseException | None = None
     for day in days:
         run = process(job, day, last=day == days[-1])
-        outcome = run.outcome()
+        outcome, interruption = run.outcome(), run.interruption
         job.outcomes.append(outcome)
         job.contents.append(run.content)
-        summary.show_day(job.terminal, outcome, run.content, job.messages, brief=len(days) > 1)
-        if job.options.json:
-            job.terminal.machine(summary.json_line(outcome, job.messages))
-        if interruption := run.interruption:
+        try:
+            if job.options.json:
+                job.terminal.machine(summary.json_line(outcome, job.messages))
+            summary.show_day(job.terminal, outcome, run.content, job.messages, brief=len(days) > 1)
+        except (KeyboardInterrupt, Terminated) as error:
+            interruption = error  # the day is done and stays so; the days after it are not begun
+        if interruption:
             break
     if len(days) > 1:
         summary.show_range(job.terminal, job.outcomes, job.messages)
-    return _exit_code(job.outcomes, interruption)
+    code = _exit_code(job.outcomes, interruption)
+    return ExitCode.PARTIAL if code == ExitCode.OK and len(job.outcomes) < len(days) else code
 
 
 def _exit_code(outcomes: Sequence[DayOutcome], interruption: BaseException | None) -> int:
@@ -193,7 +200,7 @@ def _exit_code(outcomes: Sequence[DayOutcome], interruption: BaseException | Non
 
 def _process_day(job: Job, date_: date, *, last: bool) -> DayRun:
     """Run the pipeline for one day, under its lock and with its row in the ledger."""
-    from pipeline.publishing import send_letter
+    from pipeline.letters import send_letter
     from source.windows import day_of
     from warehouse import ledger
     from warehouse.migrations import migrate
@@ -222,7 +229,8 @@ def _process_day(job: Job, date_: date, *, last: bool) -> DayRun:
 
 def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> None:
     """Do the work of a day and write in the ledger how it ended, whatever happens."""
-    from pipeline.publishing import publish, send_letter
+    from pipeline.letters import send_letter
+    from pipeline.publishing import publish
     from warehouse import ledger
 
     try:
@@ -301,8 +309,29 @@ def _say_faults(error: ConfigError, arguments: Sequence[str]) -> None:
 
 
 def _say(text: str) -> None:
-    with suppress(BrokenPipeError, ValueError):
+    with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201  (before there is a log, and for the last word)
+
+
+def _replace_closed_streams() -> None:
+    """Stand in for standard streams that are closed: no file or connection may get their numbers, and our output."""
+    if None not in {sys.stdin, sys.stdout, sys.stderr}:
+        return
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _flush(stream: TextIO) -> None:
+    """Write out what is left; where nobody reads on, Python's own attempt at the end is to find no fault either."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:

@@ -83,6 +83,10 @@ class Messages:
         number = self.number(Decimal(str(share)) * 100, digits)
         return f"{number}\u00a0%" if self.language is Language.RUSSIAN else f"{number}%"
 
+    def short_date(self, day: date) -> str:
+        """Write a date without its year, for the axis of a chart: "1 Apr", "1 апр."."""
+        return dates.format_skeleton("MMMd", day, locale=self.locale)
+
     def date(self, day: date) -> str:
         """Write a date in words: "1 April 2023"."""
         written = dates.format_date(day, format="long", locale=self.locale)

@@ -203,27 +203,28 @@ def _interruptible(database: Database, work: Callable[[threading.Event], Counts]
     An interrupt that comes when the commit has gone through cannot undo it; the ledger tells which it was.
     """
     results: list[Counts | BaseException] = []
-    stop = threading.Event()
+    stop, done = threading.Event(), threading.Event()
 
     def run() -> None:
         try:
             results.append(work(stop))
         except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
             results.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=run, name="load", daemon=True)
-    thread.start()
+    threading.Thread(target=run, name="load", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(_POLL)
+        while not done.wait(_POLL):  # join() would not do: interrupted, it takes a living thread for a dead one
+            pass
     except BaseException:
         stop.set()
-        while thread.is_alive():
+        while not done.is_set():
             # Again and again: it may be between two statements. The connection is the thread's until it ends, so a
             # second Ctrl-C has to wait, too.
             with suppress(BaseException):
                 _cancel(database)
-                thread.join(_POLL)
+                done.wait(_POLL)
         raise
     result = results[0]
     if isinstance(result, BaseException):

@@ -49,12 +49,12 @@ class Terminal:
     @staticmethod
     def machine(text: str) -> None:
         """Write one line for a machine, always to standard output."""
-        with suppress(BrokenPipeError, ValueError):
+        with suppress(OSError, ValueError):
             print(text, flush=True)  # noqa: T201  (the one place where it is meant)
 
     def show(self, item: RenderableType) -> None:
         """Write a line or a table through the one console that also draws the progress bar."""
-        with suppress(BrokenPipeError, ValueError):
+        with suppress(OSError, ValueError):
             self._rich().print(item, markup=False, highlight=False, soft_wrap=isinstance(item, str))
 
     @contextmanager
@@ -72,10 +72,15 @@ class Terminal:
         if self._console is None:
             from rich.console import Console
 
-            self._console = Console(file=self._stream, emoji=False)
+            class Patient(Console):
+                def on_broken_pipe(self) -> None:
+                    """Go on without a reader; rich itself would end the program."""
+                    self.quiet = True
+
+            self._console = Patient(file=self._stream, emoji=False)
         return self._console
 
     def _write(self, text: str) -> None:
-        with suppress(BrokenPipeError, ValueError):
+        with suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()

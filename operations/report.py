@@ -10,7 +10,8 @@ import daily_stats
 from app_types import Mode, Window
 from exceptions import DatabaseError
 from pipeline.job import DayRun
-from pipeline.publishing import publish, send_letter
+from pipeline.letters import send_letter
+from pipeline.publishing import publish
 from source.windows import day_of
 from warehouse import ledger
 from warehouse.migrations import migrate

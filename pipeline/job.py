@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app_types import DayOutcome, Figures, MailOutcome, RunStatus, SheetOutcome
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from console.arguments import Options
     from console.terminal import Terminal
     from messages import Messages
-    from report.content import DayContent
+    from report.content import Background, DayContent
     from warehouse.connection import Server
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,7 @@ class Job:
     server: Server
     mode: Mode
     reset_pending: bool
-    outcomes: list[DayOutcome] = field(default_factory=list)
-    contents: list[DayContent | None] = field(default_factory=list)
+    runs: list[DayRun] = field(default_factory=list)
     pages: list[Path] = field(default_factory=list)
     sheet_url: str | None = None
 
@@ -55,7 +54,9 @@ class DayRun:
     run_id: int | None = None
     counts: Counts | None = None
     statistics: DailyStatistics | None = None
+    background: Background | None = None
     content: DayContent | None = None
+    prepared_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     sheet: SheetOutcome = SheetOutcome.SKIPPED
     mail: MailOutcome = MailOutcome.SKIPPED
     error: EtlError | None = None

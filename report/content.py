@@ -6,51 +6,52 @@ between them. No text here comes from outside: numbers, dates and our own labels
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from app_types import Counts, DailyStatistics, Day, DayOutcome, Mode, RunStatus, SheetOutcome
+from app_types import (
+    Counts,
+    DailyStatistics,
+    Day,
+    DayDetails,
+    DayOutcome,
+    Mode,
+    PublishedDay,
+    RunStatus,
+    SheetOutcome,
+)
+from report import tables
+from report.parts import (
+    Cell,
+    CellKind,
+    Chart,
+    Correction,
+    Row,
+    Table,
+    TrustLine,
+    average_cell,
+    count_cell,
+    date_cell,
+    moment_cell,
+    share_cell,
+    text_cell,
+)
+from report.trust import compared, trust_line
+from report.usual import same_weekdays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date, datetime
 
     from app_types import Language
     from messages import Messages
 
-
-class CellKind(StrEnum):
-    """How a value is to be shown."""
-
-    COUNT = "count"
-    SHARE = "share"
-    AVERAGE = "average"
-    DATE = "date"
-    MOMENT = "moment"
-    TEXT = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A typed value and its localised text.
-
-    `value` is None where there is nothing to tell (a share on a day without submits); a share is 0 to 1;
-    a moment is aware, in the operator's zone.
-    """
-
-    kind: CellKind
-    value: float | date | datetime | str | None
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A labelled cell; `key` is stable over languages."""
-
-    key: str
-    label: str
-    cell: Cell
+__all__ = [
+    "Background", "Cell", "CellKind", "DayContent", "LetterContent", "LetterDay", "Row", "SheetTitles", "day_content",
+    "letter_content", "sheet_titles",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,23 @@ class SheetTitles:
 
     day: str
     history: str
+    courses: str
     test: str
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What stands behind the figures of a day.
+
+    `past` are the days before it as last published; `previous` are the day's own figures before this revision;
+    `course_names` are titles by course key, in the language of the report.
+    """
+
+    details: DayDetails = field(default_factory=DayDetails)
+    past: tuple[PublishedDay, ...] = ()
+    revision: int = 1
+    previous: DailyStatistics | None = None
+    course_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,8 @@ class DayContent:
 
     `partial` is the unmistakable label of a day that is not whole; None where it is. `counts` is empty where
     nothing is known of the run. `history` is the day's row in the table of days; it begins with the date.
+    `corrections` are the figures that differ from those published before; `correction_text` says so in a sentence and
+    is None where nothing was corrected.
     """
 
     language: Language
@@ -83,6 +102,31 @@ class DayContent:
     sheet_titles: SheetTitles
     figures_heading: str
     counts_heading: str
+    usual_heading: str
+    trust: TrustLine
+    revision: int
+    correction_text: str | None
+    corrections: tuple[Correction, ...]
+    hours: Table
+    courses: Table
+    hardest: Table
+    unsolved: Table
+    trend: Table
+    stuck: Row
+    hours_chart: Chart
+    trend_chart: Chart
+    success_chart: Chart
+    footer: str
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Every table, in the order in which people read them."""
+        return (self.hours, self.courses, self.hardest, self.unsolved, self.trend)
+
+    @property
+    def charts(self) -> tuple[Chart, ...]:
+        """Every chart, in the order in which people look at them."""
+        return (self.hours_chart, self.trend_chart, self.success_chart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +160,10 @@ class LetterContent:
 def sheet_titles(messages: Messages) -> SheetTitles:
     """Return the names of our worksheets in a language."""
     return SheetTitles(
-        day=messages.text("Day"), history=messages.text("History"), test=messages.text("Test (first hour)")
+        day=messages.text("Day"),
+        history=messages.text("History"),
+        courses=messages.text("Courses and tasks"),
+        test=messages.text("Test (first hour)"),
     )
 
 
@@ -127,6 +174,7 @@ def day_content(
     *,
     prepared_at: datetime,
     messages: Messages,
+    background: Background | None = None,
 ) -> DayContent:
     """Word one day.
 
@@ -136,11 +184,15 @@ def day_content(
         counts: those of the run, or None where there was none.
         prepared_at: an aware moment; shown in the day's zone.
         messages: the language.
+        background: hours, courses, tasks, earlier days and revisions.
     """
-    prepared = _moment(messages, prepared_at.astimezone(day.zone))
-    date_cell = Cell(CellKind.DATE, day.date, messages.date(day.date))
-    figures = _figures(statistics, messages)
-    count_rows = _counts(counts, messages) if counts else ()
+    behind = background or Background()
+    details, past, names = behind.details, behind.past, behind.course_names
+    weekdays = same_weekdays(past, day.date)
+    prepared = moment_cell(messages, prepared_at.astimezone(day.zone))
+    date_ = date_cell(messages, day.date)
+    figures = _figures(statistics, weekdays if day.complete else [], messages)
+    trend_chart, success_chart = tables.trend_charts(day, statistics, past, messages)
     return DayContent(
         language=messages.language,
         mode=day.mode,
@@ -148,23 +200,43 @@ def day_content(
         title=messages.text("Learning on %(date)s", date=day.date),
         partial=_partial(day, messages),
         facts=(
-            Row("date", messages.text("Processed date"), date_cell),
+            Row("date", messages.text("Processed date"), date_),
             Row("prepared_at", messages.text("Prepared at"), prepared),
-            Row("zone", messages.text("Time zone"), Cell(CellKind.TEXT, day.zone.key, day.zone.key)),
+            Row("zone", messages.text("Time zone"), text_cell(day.zone.key)),
         ),
         figures=figures,
-        counts=count_rows,
+        counts=_counts(counts, messages) if counts else (),
         warnings=_warnings(counts, messages) if counts else (),
         history=(
-            Row("date", messages.text("Date"), date_cell),
+            Row("date", messages.text("Date"), date_),
             *figures,
             *_history_counts(counts, messages),
             Row("state", messages.text("State"), _state(day, messages)),
+            Row("revision", messages.text("Revision"), count_cell(messages, behind.revision)),
             Row("prepared_at", messages.text("Prepared at"), prepared),
         ),
         sheet_titles=sheet_titles(messages),
         figures_heading=messages.text("Figures of the day"),
         counts_heading=messages.text("Events of this run"),
+        usual_heading=messages.text("Usually, on this weekday"),
+        trust=trust_line(day, counts, weekdays, messages, in_table=statistics.runs + statistics.submits),
+        revision=behind.revision,
+        correction_text=_correction_text(behind, messages),
+        corrections=_corrections(behind.previous, statistics, messages),
+        hours=tables.hours_table(details, day.zone, messages),
+        courses=tables.courses_table(details, names, messages),
+        hardest=tables.hardest_table(details, names, messages),
+        unsolved=tables.unsolved_table(details, names, messages),
+        trend=tables.trend_table(day, statistics, past, messages),
+        stuck=Row(
+            "stuck_students",
+            messages.text("Stuck students (five failed submits on a task, no success)"),
+            count_cell(messages, details.stuck_students),
+        ),
+        hours_chart=tables.hours_chart(details, day.zone, messages),
+        trend_chart=trend_chart,
+        success_chart=success_chart,
+        footer=messages.text("Prepared automatically on %(moment)s.", moment=prepared_at.astimezone(day.zone)),
     )
 
 
@@ -207,48 +279,98 @@ def letter_content(
     )
 
 
-def _figures(statistics: DailyStatistics, messages: Messages) -> tuple[Row, ...]:
+_Figure = Callable[[DailyStatistics], float | None]
+
+
+def _figure_kinds(messages: Messages) -> tuple[tuple[str, str, CellKind, _Figure], ...]:
+    """Return what is told of every day: key, label, kind, and where the value comes from."""
+    text = messages.text
     return (
-        Row("unique_users", messages.text("Unique students"), _count(messages, statistics.unique_users)),
-        Row("runs", messages.text("Code runs"), _count(messages, statistics.runs)),
-        Row("submits", messages.text("Submits"), _count(messages, statistics.submits)),
-        Row("successful_submits", messages.text("Successful submits"), _count(messages, statistics.successful_submits)),
-        Row("success_share", messages.text("Share of successful submits"), _share(messages, statistics.success_share)),
-        Row(
+        ("unique_users", text("Unique students"), CellKind.COUNT, attrgetter("unique_users")),
+        ("runs", text("Code runs"), CellKind.COUNT, attrgetter("runs")),
+        ("submits", text("Submits"), CellKind.COUNT, attrgetter("submits")),
+        ("successful_submits", text("Successful submits"), CellKind.COUNT, attrgetter("successful_submits")),
+        ("success_share", text("Share of successful submits"), CellKind.SHARE, attrgetter("success_share")),
+        (
             "submits_per_user",
-            messages.text("Submits per student, on average"),
-            _average(messages, statistics.submits_per_user),
+            text("Submits per student, on average"),
+            CellKind.AVERAGE,
+            attrgetter("submits_per_user"),
         ),
-        Row(
+        (
             "successful_submits_per_user",
-            messages.text("Successful submits per student, on average"),
-            _average(messages, statistics.successful_submits_per_user),
+            text("Successful submits per student, on average"),
+            CellKind.AVERAGE,
+            attrgetter("successful_submits_per_user"),
         ),
     )
+
+
+def _figures(statistics: DailyStatistics, weekdays: Sequence[PublishedDay], messages: Messages) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            key,
+            label,
+            _typed(kind, figure(statistics), messages),
+            compared(kind, figure(statistics), weekdays, figure, messages),
+        )
+        for key, label, kind, figure in _figure_kinds(messages)
+    )
+
+
+def _corrections(
+    previous: DailyStatistics | None, statistics: DailyStatistics, messages: Messages
+) -> tuple[Correction, ...]:
+    if previous is None:
+        return ()
+    return tuple(
+        Correction(key, label, _typed(kind, figure(previous), messages), _typed(kind, figure(statistics), messages))
+        for key, label, kind, figure in _figure_kinds(messages)
+        if figure(previous) != figure(statistics)
+    )
+
+
+def _correction_text(background: Background, messages: Messages) -> str | None:
+    if background.previous is None:
+        return None
+    return messages.text(
+        "Corrected: these figures replace those published before (revision %(revision)s).",
+        revision=background.revision,
+    )
+
+
+def _typed(kind: CellKind, value: float | None, messages: Messages) -> Cell:
+    if kind is CellKind.SHARE:
+        return share_cell(messages, value)
+    if kind is CellKind.AVERAGE:
+        return average_cell(messages, value)
+    return count_cell(messages, None if value is None else int(value))
 
 
 def _counts(counts: Counts, messages: Messages) -> tuple[Row, ...]:
     return (
-        Row("received", messages.text("Received"), _count(messages, counts.received)),
-        Row("loaded", messages.text("Loaded"), _count(messages, counts.loaded)),
-        Row("updated", messages.text("Corrected"), _count(messages, counts.updated)),
-        Row("already_present", messages.text("Already present"), _count(messages, counts.already_present)),
-        Row("rejected", messages.text("Rejected"), _count(messages, counts.rejected)),
-        Row("defective", messages.text("With defects"), _count(messages, counts.defective)),
-        Row("missing_at_source", messages.text("Missing at the source"), _count(messages, counts.missing_at_source)),
+        Row("received", messages.text("Received"), count_cell(messages, counts.received)),
+        Row("loaded", messages.text("Loaded"), count_cell(messages, counts.loaded)),
+        Row("updated", messages.text("Corrected"), count_cell(messages, counts.updated)),
+        Row("already_present", messages.text("Already present"), count_cell(messages, counts.already_present)),
+        Row("rejected", messages.text("Rejected"), count_cell(messages, counts.rejected)),
+        Row("defective", messages.text("With defects"), count_cell(messages, counts.defective)),
+        Row(
+            "missing_at_source", messages.text("Missing at the source"), count_cell(messages, counts.missing_at_source)
+        ),
     )
 
 
 def _history_counts(counts: Counts | None, messages: Messages) -> tuple[Row, ...]:
-    blank = Cell(CellKind.COUNT, None, "—")
+    blank = count_cell(messages, None)
     return (
-        Row("received", messages.text("Received"), _count(messages, counts.received) if counts else blank),
-        Row("rejected", messages.text("Rejected"), _count(messages, counts.rejected) if counts else blank),
-        Row("defective", messages.text("With defects"), _count(messages, counts.defective) if counts else blank),
+        Row("received", messages.text("Received"), count_cell(messages, counts.received) if counts else blank),
+        Row("rejected", messages.text("Rejected"), count_cell(messages, counts.rejected) if counts else blank),
+        Row("defective", messages.text("With defects"), count_cell(messages, counts.defective) if counts else blank),
         Row(
             "missing_at_source",
             messages.text("Missing at the source"),
-            _count(messages, counts.missing_at_source) if counts else blank,
+            count_cell(messages, counts.missing_at_source) if counts else blank,
         ),
     )
 
@@ -277,24 +399,8 @@ def _partial(day: Day, messages: Messages) -> str | None:
 
 
 def _state(day: Day, messages: Messages) -> Cell:
-    text = messages.text("whole day") if day.complete and day.mode is Mode.FULL else messages.text("PARTIAL")
-    return Cell(CellKind.TEXT, text, text)
-
-
-def _count(messages: Messages, value: int) -> Cell:
-    return Cell(CellKind.COUNT, value, messages.number(value))
-
-
-def _share(messages: Messages, value: float | None) -> Cell:
-    return Cell(CellKind.SHARE, value, "—" if value is None else messages.percent(value))
-
-
-def _average(messages: Messages, value: float | None) -> Cell:
-    return Cell(CellKind.AVERAGE, value, "—" if value is None else messages.number(value, 2))
-
-
-def _moment(messages: Messages, moment: datetime) -> Cell:
-    return Cell(CellKind.MOMENT, moment, messages.moment(moment))
+    is_whole = day.complete and day.mode is Mode.FULL
+    return text_cell(messages.text("whole day") if is_whole else messages.text("PARTIAL"))
 
 
 def _span(first: DayOutcome, last: DayOutcome, messages: Messages) -> str:

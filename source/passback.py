@@ -46,8 +46,8 @@ _TOKEN = re.compile(
         (?P<mark>[{}:,])
       | '(?P<single>(?:[^'\\\r\n]|\\.)*)'
       | "(?P<double>(?:[^"\\\r\n]|\\.)*)"
-      | (?P<word>None|True|False)\b
-      | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])
+      | (?P<word>None|True|False)
+      | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
     )""",
     re.VERBOSE | re.ASCII | re.DOTALL,
 )

@@ -41,7 +41,7 @@ from email_notifications import compose, deliver, message_id, probe
 from exceptions import MailError, SourceError
 from messages import Messages
 from report.content import Cell, CellKind, DayContent, LetterContent, Row, day_content, letter_content
-from tests.support.smtp import DROP, HANG
+from tests.support.smtp import DROP, HANG, TRICKLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -644,6 +644,15 @@ def test_trouble_at_the_farewell_is_ignored(
 
     assert give(server).accepted == (A, B)
     assert len(server.messages) == 1
+
+
+def test_trickling_farewell_is_cut_short(smtp_server: StartServer, give: Callable[..., Delivery]) -> None:
+    """A server that cannot find an end after the letter costs a few seconds, not the rest of the deadline."""
+    server = smtp_server("ssl", script={"quit": [TRICKLE]})
+    started = time.monotonic()
+
+    assert give(server, deadline=20.0).accepted == (A, B)
+    assert time.monotonic() - started < 6
 
 
 @pytest.mark.parametrize("step", ["greeting", "ehlo", "starttls", "auth", "mail", f"rcpt {B}", "data"])

@@ -116,17 +116,25 @@ class Warehouse:
     outside: Connection
     run_ids: list[int] = field(default_factory=list)
 
-    def load(self, *items: Event | Rejected, day: Day | None = None, reset: bool = False) -> Counts:
-        """Load what one answer brought, as a run of its own."""
+    def begin(self, day: Day | None = None) -> int:
+        """Begin a run in the ledger; `run_ids` notes its number."""
+        self.run_ids.append(ledger.begin(self.database, day or make_day()))
+        return self.run_ids[-1]
+
+    def load(
+        self, *items: Event | Rejected, day: Day | None = None, reset: bool = False, run_id: int | None = None
+    ) -> Counts:
+        """Load what one answer brought, as a run of its own unless one was begun."""
         day = day or make_day()
         with spooled(day, items) as spool:
-            return self.load_spool(spool, day, reset=reset)
+            return self.load_spool(spool, day, reset=reset, run_id=run_id)
 
-    def load_spool(self, spool: Spool, day: Day | None = None, *, reset: bool = False) -> Counts:
-        """Load what a fetch left behind, as a run of its own; `run_ids` notes its number."""
+    def load_spool(
+        self, spool: Spool, day: Day | None = None, *, reset: bool = False, run_id: int | None = None
+    ) -> Counts:
+        """Load what a fetch left behind, as a run of its own unless one was begun."""
         day = day or make_day()
-        self.run_ids.append(ledger.begin(self.database, day))
-        return put_data.load(self.database, self.run_ids[-1], day, spool, reset=reset)
+        return put_data.load(self.database, run_id or self.begin(day), day, spool, reset=reset)
 
     def select(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask from outside: what is not committed is not seen."""
@@ -324,7 +332,8 @@ class PostgresProxy:
     """A proxy on loopback TCP in front of the server; it cuts connections where it is told to.
 
     `cut_at` is a part of a request. `before` tells whether the request is held back, or passed on and its answer kept
-    from the client; `times` how often that happens; `refusing` that nobody is let in any more.
+    from the client, `delay` for how long; `times` how often that happens; `refusing` that nobody is let in any more,
+    `refusing_after_cut` that nobody will be.
     """
 
     def __init__(self, url: str) -> None:
@@ -336,7 +345,9 @@ class PostgresProxy:
         self.before = False
         self.times = 0
         self.cuts = 0
+        self.delay = 0.0
         self.refusing = False
+        self.refusing_after_cut = False
         self.accepted = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -371,6 +382,7 @@ class PostgresProxy:
             with suppress(OSError):
                 while data := server.recv(65_536):
                     if cutting.is_set():
+                        time.sleep(self.delay)
                         break
                     client.sendall(data)
             _hang_up(client)
@@ -381,6 +393,7 @@ class PostgresProxy:
             while data := client.recv(65_536):
                 if self.cut_at and self.cut_at in data and self.cuts < self.times:
                     self.cuts += 1
+                    self.refusing = self.refusing_after_cut
                     if not self.before:
                         cutting.set()
                         server.sendall(data)

@@ -3,7 +3,8 @@
 `smtp_server(...)` starts one. A script names the step and what the server does there, one entry a time the step is
 reached, then it behaves: `script={"rcpt b@example.org": ["450 later"], "letter": [DROP]}`. Steps are `greeting`,
 `ehlo`, `starttls`, `auth`, `mail`, `rcpt ADDRESS`, `data` (the command), `letter` (after its last line), `noop` and
-`quit`. What it does is a reply, `DROP` (hangs up) or `HANG` (never answers); `itertools.repeat(...)` does it each time.
+`quit`. What it does is a reply, `DROP` (hangs up), `HANG` (never answers) or `TRICKLE` (a byte now and then, never a
+line); `itertools.repeat(...)` does it each time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 DROP = "DROP"
 HANG = "HANG"
+TRICKLE = "TRICKLE"
 
 SmtpSecurity = Literal["none", "starttls", "ssl"]
 
@@ -149,6 +151,9 @@ class _ScriptedSmtp(SMTP):
 
     async def _obeyed(self, action: str) -> str:
         """Do what is no reply; return what is one."""
+        while action == TRICKLE:
+            self._writer.write(b"2")
+            await asyncio.sleep(0.1)
         if action == HANG:
             await asyncio.Event().wait()
         if action == DROP:

@@ -1,0 +1,1 @@
+SELECT state FROM etl_outbox WHERE message_id = %(message_id)s;

@@ -1,0 +1,10 @@
+-- Counted in hours since the day's first moment, so that days of 23 and 25 hours come out right.
+SELECT
+    floor(extract(epoch FROM created_at - %(start)s::timestamptz) / 3600)::integer AS hour,
+    count(*) FILTER (WHERE attempt_type = 'run') AS runs,
+    count(*) FILTER (WHERE attempt_type = 'submit') AS submits,
+    count(*) FILTER (WHERE attempt_type = 'submit' AND is_correct) AS successful_submits
+FROM lms_activities
+WHERE created_at >= %(start)s AND created_at < %(end)s
+GROUP BY 1
+ORDER BY 1;
