@@ -172,8 +172,8 @@ def _run_days(job: Job, days: Sequence[date]) -> int:
     for day in days:
         run = process(job, day, last=day == days[-1])
         outcome, interruption = run.outcome(), run.interruption
-        job.outcomes.append(outcome)
-        job.contents.append(run.content)
+        outcomes.append(outcome)
+        job.runs.append(run)
         try:
             if job.options.json:
                 job.terminal.machine(summary.json_line(outcome, job.messages))
@@ -183,9 +183,9 @@ def _run_days(job: Job, days: Sequence[date]) -> int:
         if interruption:
             break
     if len(days) > 1:
-        summary.show_range(job.terminal, job.outcomes, job.messages)
-    code = _exit_code(job.outcomes, interruption)
-    return ExitCode.PARTIAL if code == ExitCode.OK and len(job.outcomes) < len(days) else code
+        summary.show_range(job.terminal, outcomes, job.messages)
+    code = _exit_code(outcomes, interruption)
+    return ExitCode.PARTIAL if code == ExitCode.OK and len(outcomes) < len(days) else code
 
 
 def _exit_code(outcomes: Sequence[DayOutcome], interruption: BaseException | None) -> int:

@@ -109,8 +109,9 @@ def _send_in(
     write_down(LetterState.HANDING_OVER)
     try:
         delivery = email_notifications.deliver(settings, message, recipients=recipients)
-    except MailError:
-        write_down(LetterState.FAILED)
+    except MailError as error:
+        if "unknown" not in error.fields:  # else it may have arrived and stays written down as being handed over
+            write_down(LetterState.FAILED)
         raise
     write_down(LetterState.SENT)
     if delivery.refused:

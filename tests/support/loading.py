@@ -298,18 +298,26 @@ def password_needed(server: PostgresServer, role: str) -> Iterator[None]:
 def in_background(work: Callable[[], object]) -> Iterator[list[Any]]:
     """Do some work beside the block; yields the list that gets its result or its error, and waits for it at the end."""
     results: list[Any] = []
+    done = threading.Event()
 
     def run() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001  (the test looks at it)
             results.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield results
-    thread.join(30)
-    assert not thread.is_alive(), "the work in the background does not end"
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield results
+    finally:
+        assert done.wait(30), "the work in the background does not end"
+
+
+def press_ctrl_c() -> None:
+    """Interrupt the main thread as the terminal does."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 @contextmanager
@@ -319,7 +327,7 @@ def ctrl_c(when: Callable[[], object]) -> Iterator[None]:
 
     def press() -> None:
         when()
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        press_ctrl_c()
 
     try:
         with in_background(press):
