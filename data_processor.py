@@ -23,7 +23,7 @@ from console.arguments import Command, language_option, read_arguments
 from console.dates import days_of
 from console.prompt import ask_date
 from console.terminal import Terminal
-from exceptions import ConfigError, DatabaseError, DayLockedError, UsageError
+from exceptions import ConfigError, DatabaseError, DayLockedError, EtlError, UsageError
 from messages import Messages
 from pipeline.job import DayRun, Job, Terminated, unexpected
 
@@ -147,10 +147,23 @@ def _run_command(settings: Settings, options: Options, messages: Messages, demo:
 
                 return runs.run(server, terminal, messages, as_json=options.json)
             job = Job(settings, options, messages, terminal, server, mode, reset_pending=settings.database.reset)
+            if demo:
+                _give_demo_a_past(job, days[0])
             code = _run_days(job, days)
         letters = demo.letters if demo else ()
         summary.show_places(terminal, messages, pages=job.pages, sheet_url=job.sheet_url, letters=letters, log=log_file)
         return code
+
+
+def _give_demo_a_past(job: Job, day: date) -> None:
+    """Load the demo's earlier days, once, so that its report has something to compare with."""
+    from demo import history
+
+    with suppress(EtlError):  # the run itself meets and tells the same trouble
+        if missing := history.missing_days(job.server, day):
+            title = job.messages.text("Filling the demo with earlier days")
+            with job.terminal.progress(title, job.messages) as on_progress:
+                history.fill(job.server, missing, job.settings, on_progress)
 
 
 def _days(settings: Settings, options: Options, terminal: Terminal, messages: Messages) -> Sequence[date]:

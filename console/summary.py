@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app_types import MailOutcome, Mode, RunStatus, SheetOutcome
+from report.parts import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _COUNTS = ("received", "loaded", "updated", "already_present", "rejected", "defective", "missing_at_source")
 _STATISTICS = ("unique_users", "runs", "submits", "successful_submits")
 _MARKS = {RunStatus.OK: "✓", RunStatus.PARTIAL: "!", RunStatus.FAILED: "✗", RunStatus.INTERRUPTED: "✗"}
+_TRUST_MARKS = {Trust.GOOD: "✓", Trust.WARNING: "!", Trust.BAD: "!"}
 
 
 def json_line(outcome: DayOutcome, messages: Messages) -> str:
@@ -53,6 +55,10 @@ def show_day(
     if content and not brief:
         terminal.line("")
         terminal.show(_day_table(outcome, content, messages))
+        terminal.line(f"{_TRUST_MARKS[content.trust.trust]} {content.trust.text}")
+        if content.correction_text:
+            changes = ", ".join(f"{each.label}: {each.old.text} → {each.new.text}" for each in content.corrections)
+            terminal.line(f"! {content.correction_text} {changes}")
         for warning in content.warnings:
             terminal.line(f"! {warning}")
     for line in ending(outcome, messages):
@@ -205,7 +211,10 @@ def _day_table(outcome: DayOutcome, content: DayContent, messages: Messages) -> 
     table = _table(title)
     table.add_column("")
     table.add_column("", justify="right")
-    table.show_header = False
+    if any(row.compared for row in content.figures):
+        table.add_column(content.usual_heading)
+    else:
+        table.show_header = False
     _add_rows(table, content.figures)
     table.add_section()
     if content.counts:
@@ -218,7 +227,8 @@ def _day_table(outcome: DayOutcome, content: DayContent, messages: Messages) -> 
 
 def _add_rows(table: Table, rows: Sequence[Row]) -> None:
     for row in rows:
-        table.add_row(row.label, row.cell.text)
+        usual = (f"{row.compared.arrow} {row.compared.word} ({row.compared.median.text})",) if row.compared else ()
+        table.add_row(row.label, row.cell.text, *usual)
 
 
 def _sheet_text(outcome: SheetOutcome, messages: Messages) -> str:

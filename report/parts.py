@@ -92,11 +92,20 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """A named place on the axis of values."""
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A chart over equal steps (hours, days).
 
     `summary` tells in a sentence what the picture shows, for those who do not see it. `share` means that the values
-    are shares of 0 to 1.
+    are shares of 0 to 1. `named` are the steps whose names the axis shows where not all have room, `ticks` the places
+    named on the other axis; `partial` are the steps that only a part of the events is known of, called `partial_label`.
     """
 
     key: str
@@ -106,6 +115,16 @@ class Chart:
     x: tuple[str, ...]
     series: tuple[Series, ...]
     share: bool = False
+    named: tuple[int, ...] = ()
+    ticks: tuple[Tick, ...] = ()
+    partial: tuple[int, ...] = ()
+    partial_label: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw; a share of nought is something, a number of nought is not."""
+        values = [value for series in self.series for value in series.values if value is not None]
+        return not values if self.share else not any(values)
 
 
 class Trust(StrEnum):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from app_types import Mode
 from report.parts import (
+    NOTHING,
     CellKind,
     Chart,
     Column,
     Series,
     Table,
+    Tick,
     average_cell,
     count_cell,
     date_cell,

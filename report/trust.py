@@ -35,7 +35,7 @@ def compared(
     messages: Messages,
 ) -> Compared | None:
     """Word how a figure stands to the same weekday of the weeks before."""
-    comparison = compare(value, days, figure)
+    comparison = compare(value, days, figure, counted=kind is CellKind.COUNT)
     if comparison is None:
         return None
     return Compared(
@@ -63,6 +63,8 @@ def trust_line(
         return TrustLine(Trust.WARNING, messages.text("How the day was loaded is not known."))
     share = counts.rejected / counts.received if counts.received else 0.0
     usual = _usual_rejected(share, days)
+    if not counts.received and (expected := _usual_received(days)):
+        return TrustLine(Trust.WARNING, _silence(expected, messages))
     if warning := _doubt(counts, share, usual, messages):
         return TrustLine(Trust.WARNING, warning)
     return TrustLine(Trust.GOOD, _balanced(counts, share, usual, in_table, messages))
@@ -73,6 +75,10 @@ def _unfinished(day: Day, messages: Messages) -> str:
     if until.date() > day.date:
         return messages.text("Do not use yet: this day was never loaded as a whole.")
     return messages.text("Do not use yet: the day is not over (events until %(time)s).", time=messages.time(until))
+
+
+def _silence(expected: int, messages: Messages) -> str:
+    return messages.text("The source sent no events; on this weekday it usually sends %(usual)s.", usual=expected)
 
 
 def _doubt(counts: Counts, share: float, usual: Comparison | None, messages: Messages) -> str | None:
@@ -104,7 +110,13 @@ def _balanced(counts: Counts, share: float, usual: Comparison | None, in_table: 
 
 def _usual_rejected(share: float, days: Sequence[PublishedDay]) -> Comparison | None:
     counts = [day.counts for day in days if day.counts and day.counts.received]
-    return compare_values(share, [known.rejected / known.received for known in counts])
+    return compare_values(share, [known.rejected / known.received for known in counts], counted=False)
+
+
+def _usual_received(days: Sequence[PublishedDay]) -> int:
+    """Return how many events the source usually sends; 0 where that is not known."""
+    usual = compare_values(0, [day.counts.received for day in days if day.counts], counted=True)
+    return round(usual.median) if usual else 0
 
 
 def _rejected_text(share: float, usual: Comparison | None, messages: Messages) -> str:

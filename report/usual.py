@@ -1,6 +1,7 @@
 """What is usual: the same weekday in the eight weeks before, by median and median absolute deviation.
 
-Both are robust: one odd week among eight moves neither the middle nor the bounds by much.
+Both are robust: one odd week among eight moves neither the middle nor the bounds by much. Numbers of things also
+vary by chance, the more the fewer there are: five students where four are usual is no news.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from math import sqrt
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -53,19 +55,31 @@ def same_weekdays(past: Iterable[PublishedDay], day: date) -> list[PublishedDay]
 
 
 def compare(
-    value: float | None, days: Sequence[PublishedDay], figure: Callable[[DailyStatistics], float | None]
+    value: float | None,
+    days: Sequence[PublishedDay],
+    figure: Callable[[DailyStatistics], float | None],
+    *,
+    counted: bool,
 ) -> Comparison | None:
     """Compare a figure with those of earlier days; None where fewer than four of them have it."""
-    return compare_values(value, [known for known in (figure(day.statistics) for day in days) if known is not None])
+    earlier = [known for known in (figure(day.statistics) for day in days) if known is not None]
+    return compare_values(value, earlier, counted=counted)
 
 
-def compare_values(value: float | None, earlier: Sequence[float]) -> Comparison | None:
-    """Compare a value with earlier ones; None where there are fewer than four."""
+def compare_values(value: float | None, earlier: Sequence[float], *, counted: bool) -> Comparison | None:
+    """Compare a value with earlier ones; None where there are fewer than four.
+
+    Args:
+        value: what to compare.
+        earlier: what it is compared with.
+        counted: whether they are numbers of things, and not shares or averages.
+    """
     if value is None or len(earlier) < FEWEST:
         return None
     middle = median(earlier)
     spread = _TO_DEVIATION * median(abs(known - middle) for known in earlier)
-    spread = max(spread, _SMALLEST_SHARE * abs(middle))
+    chance = sqrt(max(middle, 1.0)) if counted else 0.0
+    spread = max(spread, _SMALLEST_SHARE * abs(middle), chance)
     distance = value - middle
     if abs(distance) <= _ABOVE * spread:
         level = Level.USUAL

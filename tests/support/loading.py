@@ -195,15 +195,15 @@ class Warehouse:
         for name, table in self.select("SELECT tgname, tgrelid::regclass FROM pg_trigger WHERE tgname ~ '^trigger_'"):
             self.execute(f"DROP TRIGGER {name} ON {table}")
 
-    def wait_until_busy(self, what: str = "pg_sleep") -> None:
-        """Wait until a backend of this database sleeps as a trigger told it."""
+    def wait_until_busy(self, event: str = "PgSleep") -> None:
+        """Wait until a backend of the program waits: sleeps as a trigger told it, unless something else is named."""
         limit = time.monotonic() + 10
         statement = (
             "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event IN ('PgSleep') AND application_name LIKE 'learning%%'"
+            "WHERE datname = current_database() AND wait_event = %s AND application_name LIKE 'learning%%'"
         )
-        while not self.number(statement):
-            assert time.monotonic() < limit, f"nobody came to {what}"
+        while not self.number(statement, event):
+            assert time.monotonic() < limit, "nobody is busy"
             time.sleep(0.02)
 
 
@@ -340,7 +340,7 @@ class PostgresProxy:
     """A proxy on loopback TCP in front of the server; it cuts connections where it is told to.
 
     `cut_at` is a part of a request. `before` tells whether the request is held back, or passed on and its answer kept
-    from the client, `delay` for how long; `times` how often that happens; `refusing` that nobody is let in any more,
+    from the client; `times` how often that happens; `refusing` that nobody is let in any more,
     `refusing_after_cut` that nobody will be.
     """
 
@@ -353,7 +353,6 @@ class PostgresProxy:
         self.before = False
         self.times = 0
         self.cuts = 0
-        self.delay = 0.0
         self.refusing = False
         self.refusing_after_cut = False
         self.accepted = 0
@@ -390,7 +389,6 @@ class PostgresProxy:
             with suppress(OSError):
                 while data := server.recv(65_536):
                     if cutting.is_set():
-                        time.sleep(self.delay)
                         break
                     client.sendall(data)
             _hang_up(client)
