@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from report.parts import (
     Cell,
     CellKind,
     Chart,
+    Column,
     Correction,
     Row,
     Table,
@@ -34,8 +36,10 @@ from report.parts import (
     average_cell,
     count_cell,
     date_cell,
+    is_whole,
     moment_cell,
     share_cell,
+    state_cell,
     text_cell,
 )
 from report.trust import compared, trust_line
@@ -85,6 +89,8 @@ class DayContent:
 
     `partial` is the unmistakable label of a day that is not whole; None where it is. `counts` is empty where
     nothing is known of the run. `history` is the day's row in the table of days; it begins with the date.
+    `days` are the rows of the days before it and its own, as far back as is known; those in between without any are
+    blank.
     `corrections` are the figures that differ from those published before; `correction_text` says so in a sentence and
     is None where nothing was corrected.
     """
@@ -112,6 +118,7 @@ class DayContent:
     hardest: Table
     unsolved: Table
     trend: Table
+    days: Table
     stuck: Row
     hours_chart: Chart
     trend_chart: Chart
@@ -211,7 +218,7 @@ def day_content(
             Row("date", messages.text("Date"), date_),
             *figures,
             *_history_counts(counts, messages),
-            Row("state", messages.text("State"), _state(day, messages)),
+            Row("state", messages.text("State"), state_cell(messages, whole=is_whole(day))),
             Row("revision", messages.text("Revision"), count_cell(messages, behind.revision)),
             Row("prepared_at", messages.text("Prepared at"), prepared),
         ),
@@ -228,6 +235,7 @@ def day_content(
         hardest=tables.hardest_table(details, names, messages),
         unsolved=tables.unsolved_table(details, names, messages),
         trend=tables.trend_table(day, statistics, past, messages),
+        days=_days(day, statistics, counts, behind, messages),
         stuck=Row(
             "stuck_students",
             messages.text("Stuck students (five failed submits on a task, no success)"),
@@ -323,11 +331,11 @@ def _corrections(
 ) -> tuple[Correction, ...]:
     if previous is None:
         return ()
-    return tuple(
+    corrections = (
         Correction(key, label, _typed(kind, figure(previous), messages), _typed(kind, figure(statistics), messages))
         for key, label, kind, figure in _figure_kinds(messages)
-        if figure(previous) != figure(statistics)
     )
+    return tuple(correction for correction in corrections if correction.old.text != correction.new.text)
 
 
 def _correction_text(background: Background, messages: Messages) -> str | None:
@@ -375,6 +383,43 @@ def _history_counts(counts: Counts | None, messages: Messages) -> tuple[Row, ...
     )
 
 
+def _days(
+    day: Day, statistics: DailyStatistics, counts: Counts | None, behind: Background, messages: Messages
+) -> Table:
+    """Return the table of days: all that are known up to this one, and blank rows for those in between."""
+    kinds = _figure_kinds(messages)
+    known = {past.date: past for past in behind.past if past.date < day.date}
+    known[day.date] = PublishedDay(day.date, behind.revision, is_whole(day), statistics, counts)
+    first = min(known)
+    dates = [first + timedelta(days=number) for number in range((day.date - first).days + 1)]
+    columns = (
+        Column("date", messages.text("Date"), CellKind.DATE),
+        *(Column(key, label, kind) for key, label, kind, _ in kinds),
+        *(Column(row.key, row.label, CellKind.COUNT) for row in _history_counts(None, messages)),
+        Column("state", messages.text("State"), CellKind.TEXT),
+        Column("revision", messages.text("Revision"), CellKind.COUNT),
+    )
+    return Table(
+        key="days",
+        title=messages.text("History"),
+        note="",
+        empty="",
+        columns=columns,
+        rows=tuple((date_cell(messages, date), *_day_cells(known.get(date), kinds, messages)) for date in dates),
+    )
+
+
+def _day_cells(
+    known: PublishedDay | None, kinds: Sequence[tuple[str, str, CellKind, _Figure]], messages: Messages
+) -> tuple[Cell, ...]:
+    return (
+        *(_typed(kind, figure(known.statistics) if known else None, messages) for _, _, kind, figure in kinds),
+        *(row.cell for row in _history_counts(known.counts if known else None, messages)),
+        state_cell(messages, whole=known.complete) if known else text_cell(messages.text("not processed")),
+        count_cell(messages, known.revision if known else None),
+    )
+
+
 def _warnings(counts: Counts, messages: Messages) -> tuple[str, ...]:
     if not counts.missing_at_source:
         return ()
@@ -396,11 +441,6 @@ def _partial(day: Day, messages: Messages) -> str | None:
             return messages.text("PARTIAL: this day was never loaded as a whole")
         return messages.text("PARTIAL: the day is not over, events until %(time)s", time=messages.time(until))
     return None
-
-
-def _state(day: Day, messages: Messages) -> Cell:
-    is_whole = day.complete and day.mode is Mode.FULL
-    return text_cell(messages.text("whole day") if is_whole else messages.text("PARTIAL"))
 
 
 def _span(first: DayOutcome, last: DayOutcome, messages: Messages) -> str:

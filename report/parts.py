@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from app_types import Mode
+
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from app_types import Day
     from messages import Messages
     from report.usual import Level
 
@@ -184,3 +187,13 @@ def date_cell(messages: Messages, day: date) -> Cell:
 def moment_cell(messages: Messages, moment: datetime) -> Cell:
     """Return an aware moment in the operator's zone."""
     return Cell(CellKind.MOMENT, moment, messages.moment(moment))
+
+
+def state_cell(messages: Messages, *, whole: bool) -> Cell:
+    """Return the word for a day that is whole, or not."""
+    return text_cell(messages.text("whole day") if whole else messages.text("PARTIAL"))
+
+
+def is_whole(day: Day) -> bool:
+    """Tell whether the figures are those of all of a day: of a test run they never are."""
+    return day.complete and day.mode is Mode.FULL

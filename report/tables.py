@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from app_types import Mode
 from report.parts import (
-    NOTHING,
     CellKind,
     Chart,
     Column,
@@ -17,12 +17,15 @@ from report.parts import (
     average_cell,
     count_cell,
     date_cell,
+    is_whole,
     share_cell,
+    state_cell,
     text_cell,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
     from zoneinfo import ZoneInfo
 
     from app_types import CourseFigures, DailyStatistics, Day, DayDetails, PublishedDay, TaskFigures
@@ -33,9 +36,9 @@ TREND_DAYS: Final = 28
 ENOUGH_SUBMITS: Final = 10
 """Tasks with fewer submits on a day are not called hard."""
 SHOWN_TASKS: Final = 10
-
-CourseNames = dict[str, str]
-"""Titles of courses by key, in the language of the report."""
+NAMED_HOURS: Final = 3
+NAMED_DAYS: Final = 7
+_INTERVALS: Final = 4  # between the lines behind a chart, at most
 
 
 def hours_table(details: DayDetails, zone: ZoneInfo, messages: Messages) -> Table:
@@ -55,7 +58,9 @@ def hours_table(details: DayDetails, zone: ZoneInfo, messages: Messages) -> Tabl
                 count_cell(messages, hour.successful_submits),
             )
             for label, hour in zip(_hour_labels(details, zone, messages), details.hours, strict=True)
-        ),
+        )
+        if any(hour.runs or hour.submits for hour in details.hours)
+        else (),
     )
 
 
@@ -78,6 +83,7 @@ def hours_chart(details: DayDetails, zone: ZoneInfo, messages: Messages) -> Char
         tuple(hour.submits for hour in details.hours),
         tuple(hour.successful_submits for hour in details.hours),
     )
+    starts = [hour.start.astimezone(zone) for hour in details.hours]
     return Chart(
         key="hours",
         title=messages.text("The day by hour"),
@@ -85,6 +91,8 @@ def hours_chart(details: DayDetails, zone: ZoneInfo, messages: Messages) -> Char
         x_label=messages.text("Hour"),
         x=labels,
         series=tuple(Series(c.key, c.label, v) for c, v in zip(columns, values, strict=True)),
+        named=tuple(number for number, start in enumerate(starts) if not start.hour % NAMED_HOURS and not start.fold),
+        ticks=_count_ticks(max(map(max, values), default=0), messages),
     )
 
 
@@ -166,18 +174,18 @@ def unsolved_table(details: DayDetails, names: Mapping[str, str], messages: Mess
 def trend_table(day: Day, statistics: DailyStatistics, past: Sequence[PublishedDay], messages: Messages) -> Table:
     """Return the last 28 days up to this one; days that were never processed are left out."""
     text = messages.text
-    days = {known.date: known.statistics for known in past if day.date - known.date < timedelta(days=TREND_DAYS)}
-    days[day.date] = statistics
+    days = _known_days(day, statistics, past)
     return Table(
         key="trend",
         title=text("The last 28 days"),
-        note="",
+        note=_processed(len(days), messages) if len(days) < TREND_DAYS else "",
         empty="",
         columns=(
             Column("date", text("Date"), CellKind.DATE),
             Column("unique_users", text("Students"), CellKind.COUNT),
             *_attempt_columns(messages),
             Column("success_share", text("Successful"), CellKind.SHARE),
+            Column("state", text("State"), CellKind.TEXT),
         ),
         rows=tuple(
             (
@@ -187,8 +195,9 @@ def trend_table(day: Day, statistics: DailyStatistics, past: Sequence[PublishedD
                 count_cell(messages, figures.submits),
                 count_cell(messages, figures.successful_submits),
                 share_cell(messages, figures.success_share),
+                state_cell(messages, whole=whole),
             )
-            for date, figures in sorted(days.items())
+            for date, (figures, whole) in sorted(days.items())
         ),
     )
 
@@ -198,38 +207,36 @@ def trend_charts(
 ) -> tuple[Chart, Chart]:
     """Return two pictures of the last 28 days: students, runs and submits; and the share of successful submits."""
     text = messages.text
-    known = {published.date: published.statistics for published in past} | {day.date: statistics}
+    known = _known_days(day, statistics, past)
     dates = [day.date - timedelta(days=TREND_DAYS - 1 - number) for number in range(TREND_DAYS)]
-    figures = [known.get(date) for date in dates]
-    x = tuple(messages.short_date(date) for date in dates)
-    present = [each for each in figures if each]
-    summary = messages.plural("%(n)s day of 28 was processed.", "%(n)s days of 28 were processed.", len(present))
+    figures = [known[date][0] if date in known else None for date in dates]
+    shares = tuple(each.success_share if each else None for each in figures)
+    volumes = (
+        Series("unique_users", text("Students"), tuple(each.unique_users if each else None for each in figures)),
+        Series("runs", text("Code runs"), tuple(each.runs if each else None for each in figures)),
+        Series("submits", text("Submits"), tuple(each.submits if each else None for each in figures)),
+    )
+    largest = max(value for series in volumes for value in series.values if value is not None)
     volume = Chart(
         key="trend",
         title=text("The last 28 days"),
-        summary=summary,
+        summary=_volume_summary([each for each in figures if each], statistics, messages),
         x_label=text("Date"),
-        x=x,
-        series=(
-            Series("unique_users", text("Students"), tuple(each.unique_users if each else None for each in figures)),
-            Series("runs", text("Code runs"), tuple(each.runs if each else None for each in figures)),
-            Series("submits", text("Submits"), tuple(each.submits if each else None for each in figures)),
-        ),
+        x=tuple(messages.short_date(date) for date in dates),
+        series=volumes,
+        named=tuple(range((TREND_DAYS - 1) % NAMED_DAYS, TREND_DAYS, NAMED_DAYS)),
+        ticks=_count_ticks(int(largest), messages),
+        partial=tuple(number for number, date in enumerate(dates) if date in known and not known[date][1]),
+        partial_label=text("PARTIAL"),
     )
-    success = Chart(
+    success = replace(
+        volume,
         key="success",
         title=text("Share of successful submits, the last 28 days"),
-        summary=summary,
-        x_label=text("Date"),
-        x=x,
-        series=(
-            Series(
-                "success_share",
-                text("Successful"),
-                tuple(each.success_share if each else None for each in figures),
-            ),
-        ),
+        summary=_success_summary([share for share in shares if share is not None], statistics, messages),
+        series=(Series("success_share", text("Successful"), shares),),
         share=True,
+        ticks=tuple(Tick(number / 4, messages.percent(number / 4)) for number in range(5)),
     )
     return volume, success
 
@@ -281,10 +288,72 @@ def _task_cells(task: TaskFigures, names: Mapping[str, str], messages: Messages)
     )
 
 
+def _known_days(
+    day: Day, statistics: DailyStatistics, past: Sequence[PublishedDay]
+) -> dict[date, tuple[DailyStatistics, bool]]:
+    """Return the figures of the last 28 days by date, and whether each is of a whole day."""
+    first = day.date - timedelta(days=TREND_DAYS - 1)
+    days = {known.date: (known.statistics, known.complete) for known in past if first <= known.date < day.date}
+    return days | {day.date: (statistics, is_whole(day))}
+
+
+def _processed(days: int, messages: Messages) -> str:
+    return messages.plural("%(n)s day of 28 was processed.", "%(n)s days of 28 were processed.", days)
+
+
+def _volume_summary(days: Sequence[DailyStatistics], today: DailyStatistics, messages: Messages) -> str:
+    """Tell how many students there were, from the quietest day to the liveliest."""
+    students = [each.unique_users for each in days]
+    if not any(each.unique_users or each.runs or each.submits for each in days):
+        return messages.text("There were no events.")
+    if len(days) == 1:
+        return _processed(1, messages)
+    return messages.text(
+        "%(processed)s Students on a day: from %(least)s to %(most)s; on this day %(today)s.",
+        processed=_processed(len(days), messages),
+        least=min(students),
+        most=max(students),
+        today=today.unique_users,
+    )
+
+
+def _success_summary(shares: Sequence[float], today: DailyStatistics, messages: Messages) -> str:
+    """Tell the share of successful submits, from the worst day to the best."""
+    if not shares:
+        return messages.text("There were no submits.")
+    least, most = messages.percent(min(shares)), messages.percent(max(shares))
+    if today.success_share is None:
+        return messages.text(
+            "Successful submits: from %(least)s to %(most)s; on this day no submits.", least=least, most=most
+        )
+    share = messages.percent(today.success_share)
+    if len(shares) == 1:
+        return messages.text("Successful submits on this day: %(today)s.", today=share)
+    return messages.text(
+        "Successful submits: from %(least)s to %(most)s; on this day %(today)s.", least=least, most=most, today=share
+    )
+
+
+def _count_ticks(largest: int, messages: Messages) -> tuple[Tick, ...]:
+    """Return round numbers from nought to the first one that is not below the largest."""
+    steps = (mantissa * 10**power for power in count() for mantissa in (1, 2, 5))
+    step = next(step for step in steps if step * _INTERVALS >= largest)
+    last = -(-largest // step)
+    return tuple(Tick(number * step, messages.number(number * step)) for number in range(last + 1)) if last else ()
+
+
 def _hour_labels(details: DayDetails, zone: ZoneInfo, messages: Messages) -> tuple[str, ...]:
     """Name the hours by their beginning; on a day when the clock is set back one name comes twice, told apart."""
     starts = [hour.start.astimezone(zone) for hour in details.hours]
     names = [messages.time(start) for start in starts]
     return tuple(
-        f"{name} ({start:%z})" if names.count(name) > 1 else name for name, start in zip(names, starts, strict=True)
+        f"{name} ({_offset(start)})" if names.count(name) > 1 else name
+        for name, start in zip(names, starts, strict=True)
     )
+
+
+def _offset(moment: datetime) -> str:
+    """Write how far an aware moment's clock is ahead of UTC: "UTC+3", "UTC-3:30"."""
+    minutes = (moment.utcoffset() or timedelta()) // timedelta(minutes=1)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")

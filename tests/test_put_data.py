@@ -1129,9 +1129,9 @@ def test_defaults_of_the_session_change_nothing(
     """Whatever the database's defaults are, rows, counts and moments are the same."""
     change_database(setting)
     warehouse = open_warehouse(database_url)
-    events = [make_event("03:04:05.000001", oauth_consumer_key="a\b'c	д"), make_event("23:59:59.999999")]
+    events = [make_event("03:04:05.000001", oauth_consumer_key="a\\b'c\tд"), make_event("23:59:59.999999")]
 
-    assert warehouse.load(*events, make_rejected('{"\u0434": "\\"}')) == counted(received=3, loaded=2, rejected=1)
+    assert warehouse.load(*events, make_rejected('{"\\u0434": "\\\\"}')) == counted(received=3, loaded=2, rejected=1)
     assert warehouse.load(*events) == counted(received=2, already_present=2)
     assert warehouse.events() == set(events)
     assert warehouse.run()["window_start"] == datetime(2023, 4, 1, tzinfo=UTC)

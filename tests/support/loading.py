@@ -219,7 +219,7 @@ def open_warehouse(no_connection_leaked: None) -> Iterator[Callable[[str], Wareh
 
         def open_(url: str) -> Warehouse:
             database = stack.enter_context(connected(url, migrated=True))
-            outside = stack.enter_context(closing(psycopg2.connect(url, application_name="test")))
+            outside = stack.enter_context(closing(psycopg2.connect(url, application_name="test", client_encoding="UTF8")))
             outside.autocommit = True
             return Warehouse(database, url, outside)
 
