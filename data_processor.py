@@ -6,9 +6,14 @@ table is as it was; 2 wrong usage or settings; 3 loaded, but the sheet or the le
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Nothing is begun before `main` listens: until then Ctrl-C is no occasion for a traceback.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import logging
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -58,8 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # Cyrillic on any terminal
     logging.getLogger().addHandler(logging.NullHandler())  # until the log is open, nothing is printed past us
-    signal.signal(signal.SIGTERM, _terminate)
     code: int = ExitCode.OK
+    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = _start(arguments)
     except SystemExit:
@@ -109,6 +116,8 @@ def _settings(options: Options, stack: ExitStack) -> tuple[Settings, DemoEnviron
     with suppress(ConfigError):  # the demo needs no settings, so wrong ones do not matter to it
         own = read_env_file(HOME / ".env")
     demo = stack.enter_context(demo_environment(HOME / ".demo", {**own, **os.environ}))
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # libpq would read them by itself, and the demo is not to touch a real server
     settings = load_settings(demo.environ)
     database = replace(settings.database, embedded=demo.database_folder)
     return replace(settings, database=database), demo
@@ -352,4 +361,7 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is done and told; what comes now is too late to change it
+    sys.exit(exit_code)

@@ -1,35 +1,36 @@
-"""The letter: drawn from its content as text and HTML, and delivered so that every recipient's fate is known."""
+"""The letter: drawn from its content as text and HTML with a picture and the page, small enough for every mailbox.
+
+It is delivered by `mail.delivery`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import re
-import smtplib
-import time
 import unicodedata
-from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from app_types import Delivery, RefusedRecipient
-from exceptions import MailError
-from mail.session import Clock, Failure, fail, fail_step, note, server_name, session, shown_code
+from mail.delivery import Handover, deliver, probe
+from mail.policy import POLICY
 from report.rendering import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
+    from pathlib import Path
 
     from app_types import Mode
-    from config import MailSettings
-    from mail.session import Client
-    from report.content import LetterContent
+    from report.letter import LetterContent
+
+__all__ = ["LARGEST", "Handover", "compose", "deliver", "message_id", "probe"]
 
 log = logging.getLogger(__name__)
+
+LARGEST = 200_000
+"""Bytes of a whole letter, as it travels."""
 
 _HEADLINE = ("unique_users", "success_share")
 """The figures of a day that a letter sets in large type."""
@@ -37,24 +38,11 @@ _HEADLINE = ("unique_users", "success_share")
 _DAY_COLUMNS = ("date", "unique_users", "submits", "success_share")
 """What the letter of a range tells of each day, one row a day."""
 
-_POLICY = SMTP.clone(cte_type="7bit")
-"""Bodies in quoted-printable or base64: any server takes them, whether it offers 8BITMIME or not."""
-
-_ATTEMPTS = 5
 _SUBJECT_LENGTH = 200
 
 
-@dataclass
-class _Fates:
-    """What became of the recipients so far; a code is the server's last word on one, 0 where it said none."""
-
-    waiting: dict[str, int]
-    accepted: set[str] = field(default_factory=set)
-    refused: dict[str, int] = field(default_factory=dict)
-
-
 def message_id(day: date, mode: Mode, fingerprint: str, sender: str) -> str:
-    """Return the Message-ID of a letter: the same for the same figures, so that a second copy can be told as one."""
+    """Return the Message-ID of a letter: the same for the same news, so that a second copy can be told as one."""
     digest = hashlib.sha256(f"{day.isoformat()}|{mode}|{fingerprint}".encode()).hexdigest()[:32]
     domain = re.sub(r"[^A-Za-z0-9.-]", "", sender.rpartition("@")[2]) or "localhost"
     return f"<{day.isoformat()}.{mode}.{digest}@{domain}>"
@@ -67,8 +55,12 @@ def compose(
     recipients: Sequence[str],
     message_id: str,
     sent_at: datetime,
+    picture: bytes | None = None,
+    page: Path | None = None,
 ) -> EmailMessage:
     """Draw a letter as plain text and as HTML.
+
+    A page that would make the letter too large is left out, and the letter says so; then the picture.
 
     Args:
         letter: what it says, localised.
@@ -76,8 +68,39 @@ def compose(
         recipients: whom it names in `To`, all together.
         message_id: see the function of this name.
         sent_at: an aware moment.
+        picture: the PNG of `letter.picture`, shown within the HTML.
+        page: the page of the day, attached.
+
+    Raises:
+        OSError: the page cannot be read.
     """
-    message = EmailMessage(policy=_POLICY)
+    attached = page.read_text(encoding="utf-8") if page else ""
+
+    def drawn(shown: bytes | None, note: str | None) -> EmailMessage:
+        message = _empty(letter, sender, recipients, message_id, sent_at)
+        _fill(message, letter, shown, note)
+        if page and note == letter.page_attached:
+            message.add_attachment(attached, subtype="html", cte=_encoding(attached), filename=page.name)
+        # Set last: adding a part moves every Content-* header that it finds into the first one.
+        message["Content-Language"] = letter.language.value
+        return message
+
+    left_out = letter.page_left_out if page else None
+    choices = [(picture, letter.page_attached if page else None), (picture, left_out), (None, left_out)]
+    for shown, note in choices:
+        message = drawn(shown, note)
+        size = len(message.as_bytes())
+        if size <= LARGEST:
+            break
+        log.info("letter: too large with all of it, bytes: %d", size)
+    return message
+
+
+def _empty(
+    letter: LetterContent, sender: str, recipients: Sequence[str], message_id: str, sent_at: datetime
+) -> EmailMessage:
+    """Return a message with its headers."""
+    message = EmailMessage(policy=POLICY)
     subject = _one_line(letter.subject)
     if len(subject) > _SUBJECT_LENGTH:
         subject = subject[: _SUBJECT_LENGTH - 1].rstrip() + "…"
@@ -88,89 +111,35 @@ def compose(
     message["Message-ID"] = _one_line(message_id)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-    drawing = {"letter": letter, "headline": _HEADLINE, "columns": _DAY_COLUMNS}
-    message.set_content(render("letter.txt.j2", **drawing))
-    message.add_alternative(render("letter.html.j2", **drawing), subtype="html")
-    # Set last: `add_alternative` moves every Content-* header that it finds into the first part.
-    message["Content-Language"] = letter.language.value
     return message
 
 
-def deliver(
-    settings: MailSettings,
-    message: EmailMessage,
-    *,
-    recipients: Sequence[str],
-    deadline: float = 60.0,
-    pause: float = 1.0,
-) -> Delivery:
-    """Hand a letter to the mail server and tell whom it was accepted for.
-
-    What may pass is tried again, for those alone who were not served yet. A letter whose acceptance is unknown,
-    because the connection was lost before the answer, is not sent again.
-
-    Args:
-        settings: the server and the sender.
-        message: what `compose` made.
-        recipients: whom the letter goes to.
-        deadline: seconds for all attempts together.
-        pause: seconds before the second attempt; they double from one to the next.
-
-    Raises:
-        MailError: nobody was served, or it is unknown whether somebody was.
-    """
-    started = time.monotonic()
-    clock = Clock(deadline)
-    payload = _payload(message)
-    fates = _Fates(waiting=dict.fromkeys(recipients, 0))
-    trouble: MailError | None = None
-    for attempt in range(_ATTEMPTS):
-        jitter = random.uniform(0.8, 1.2)  # noqa: S311  (nothing depends on its being unforeseeable)
-        if attempt and not clock.pause(pause * 2 ** (attempt - 1) * jitter):
-            break
-        log.info("letter: attempt %d, recipients: %d", attempt + 1, len(fates.waiting))
-        trouble, again = _attempt(settings, payload, fates, clock)
-        if not again:
-            break
-    if trouble and (not fates.accepted or "unknown" in trouble.fields):
-        raise trouble
-    delivery = Delivery(
-        message_id=str(message["Message-ID"]),
-        accepted=tuple(address for address in dict.fromkeys(recipients) if address in fates.accepted),
-        refused=_refused(recipients, fates),
-    )
-    if not delivery.accepted:
-        raise MailError(
-            "The mail server %(server)s accepted the letter for nobody: %(refused)s.",
-            remedy="Check EMAIL_ADDRESSES_FOR_MAILING, and whether SENDER_EMAIL may write to these addresses.",
-            server=server_name(settings),
-            refused=", ".join(f"{recipient.address} ({recipient.code})" for recipient in delivery.refused),
-        )
-    log.info(
-        "letter handed over, accepted for: %d, refused for: %d, seconds: %.1f",
-        len(delivery.accepted),
-        len(delivery.refused),
-        time.monotonic() - started,
-    )
-    return delivery
+def _fill(message: EmailMessage, letter: LetterContent, picture: bytes | None, page_note: str | None) -> None:
+    """Give a message its two bodies, and the HTML its picture."""
+    picture_id = f"picture.{_one_line(message['Message-ID']).strip('<>')}" if letter.picture and picture else None
+    drawing = {
+        "letter": letter,
+        "headline": _HEADLINE,
+        "columns": _DAY_COLUMNS,
+        "picture_id": picture_id,
+        "page_note": page_note,
+    }
+    plain, html = render("letter.txt.j2", **drawing), render("letter.html.j2", **drawing)
+    message.set_content(plain, cte=_encoding(plain))
+    message.add_alternative(html, subtype="html", cte=_encoding(html))
+    if picture and picture_id:
+        parts = message.get_payload()
+        assert isinstance(parts, list)  # noqa: S101  (for the type checker)
+        page = parts[-1]
+        assert isinstance(page, EmailMessage)  # noqa: S101
+        page.add_related(picture, maintype="image", subtype="png", cid=f"<{picture_id}>", disposition="inline")
 
 
-def probe(settings: MailSettings, *, deadline: float = 20.0) -> None:
-    """Connect, encrypt and log in as for a letter, but send none.
-
-    Raises:
-        MailError: the server cannot be used as it is configured.
-    """
-    trouble: MailError | None = None
-    try:
-        with session(settings, Clock(deadline)) as client:
-            code, text = client.noop()
-            if code != 250:
-                fail_step(settings, "NOOP", code, text)
-    except Failure as failure:
-        trouble = failure.error
-    if trouble:
-        raise trouble
+def _encoding(text: str) -> str:
+    """Return the encoding that makes a text shorter: a Cyrillic letter takes six bytes in one, three in the other."""
+    data = text.encode()
+    escaped = sum(byte > 126 or byte == ord("=") for byte in data)
+    return "quoted-printable" if 2 * escaped < len(data) / 3 else "base64"
 
 
 def _one_line(text: str) -> str:
@@ -182,107 +151,3 @@ def _one_line(text: str) -> str:
 def _address(text: str) -> Address:
     username, _, domain = _one_line(text).rpartition("@")
     return Address(username=username, domain=domain)
-
-
-def _payload(message: EmailMessage) -> bytes:
-    """Return the letter as it travels: ASCII, line ends CRLF, lines that begin with a dot marked."""
-    content = message.as_bytes(policy=_POLICY).replace(b"\r\n.", b"\r\n..")
-    return content if content.endswith(b"\r\n") else content + b"\r\n"
-
-
-def _attempt(settings: MailSettings, payload: bytes, fates: _Fates, clock: Clock) -> tuple[MailError | None, bool]:
-    """Try once to serve all who wait; return what went wrong, if anything, and whether to try again."""
-    try:
-        with session(settings, clock) as client:
-            _hand_over(client, settings, payload, fates)
-    except Failure as failure:
-        log.warning("letter: the attempt failed: %s", failure.error)
-        return failure.error, failure.passing
-    return None, bool(fates.waiting)
-
-
-def _hand_over(client: Client, settings: MailSettings, payload: bytes, fates: _Fates) -> None:
-    """Send the letter to all who wait, in one transaction; the fates tell afterwards what became of whom."""
-    size = [f"size={len(payload)}"] if client.has_extn("size") else []
-    code, text = client.mail(settings.sender, size)
-    if code != 250:
-        fail(
-            settings,
-            ("MAIL FROM", code, text),
-            MailError(
-                "The mail server %(server)s does not take letters from %(sender)s (code %(code)s).",
-                remedy="Check SENDER_EMAIL: most servers want the address that belongs to SMTP_USER.",
-                server=server_name(settings),
-                sender=settings.sender,
-                code=shown_code(code, text),
-            ),
-        )
-    taken = [address for address in list(fates.waiting) if _is_taken(client, settings, address, fates)]
-    if taken:
-        _send(client, settings, payload, taken)
-        fates.accepted.update(taken)
-        for address in taken:
-            del fates.waiting[address]
-
-
-def _is_taken(client: Client, settings: MailSettings, address: str, fates: _Fates) -> bool:
-    """Offer a recipient to the server, and keep its answer if it is not a yes."""
-    code, text = client.rcpt(address)
-    if code in {250, 251, 252}:
-        return True
-    if code == 421 or not 400 <= code < 600:
-        fail_step(settings, "RCPT TO", code, text)
-    note(settings, "RCPT TO", code, text)
-    if code < 500:
-        fates.waiting[address] = code
-        log.warning("recipient put off: %s, code %d", address, code)
-    else:
-        del fates.waiting[address]
-        fates.refused[address] = code
-        log.warning("recipient refused: %s, code %d", address, code)
-    return False
-
-
-def _send(client: Client, settings: MailSettings, payload: bytes, taken: Sequence[str]) -> None:
-    """Send the letter itself; until its last line is out no server can have accepted it."""
-    code, text = client.docmd("DATA")
-    if code != 354:
-        _fail_letter(settings, code, text)
-    client.send(payload)
-    client.wait_for_verdict()
-    try:
-        client.send(b".\r\n")
-        code, text = client.getreply()
-    except (OSError, smtplib.SMTPException):
-        code, text = -1, b""
-    if 400 <= code < 600:
-        _fail_letter(settings, code, text)
-    if not 200 <= code < 300:
-        raise Failure(
-            MailError(
-                "The connection to the mail server %(server)s was lost while it was accepting the letter; whether "
-                "it did for %(unknown)s is not known.",
-                remedy="The letter was not sent a second time. Ask a recipient before it is sent again.",
-                server=server_name(settings),
-                unknown=", ".join(taken),
-            )
-        )
-
-
-def _fail_letter(settings: MailSettings, code: int, text: bytes) -> NoReturn:
-    fail(
-        settings,
-        ("DATA", code, text),
-        MailError(
-            "The mail server %(server)s refused the letter (code %(code)s).",
-            remedy="The log holds the server's answer; whoever runs the server can tell the reason.",
-            server=server_name(settings),
-            code=shown_code(code, text),
-        ),
-    )
-
-
-def _refused(recipients: Sequence[str], fates: _Fates) -> tuple[RefusedRecipient, ...]:
-    """Return those who were not served and the server's last word on each."""
-    codes = {**fates.waiting, **fates.refused}
-    return tuple(RefusedRecipient(address, codes[address]) for address in dict.fromkeys(recipients) if address in codes)

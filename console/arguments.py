@@ -43,6 +43,7 @@ class Options:
     json: bool
     sheet: bool
     mail: bool
+    mail_anyway: bool
 
 
 def language_option(arguments: Sequence[str]) -> Language | None:
@@ -70,6 +71,8 @@ def read_arguments(arguments: Sequence[str], messages: Messages) -> Options:
         raise UsageError("--from and --to go together.")
     if found.date is not None and found.first is not None:
         raise UsageError("Give either --date or --from and --to.")
+    if found.mail and found.no_mail:
+        raise UsageError("Give either --mail or --no-mail.")
     command = Command(found.command)
     if command in {Command.CHECK, Command.RUNS} and (found.date or found.first):
         raise UsageError("%(command)s takes no date.", command=command.value)
@@ -83,6 +86,7 @@ def read_arguments(arguments: Sequence[str], messages: Messages) -> Options:
         json=found.json,
         sheet=not found.no_sheet,
         mail=not found.no_mail,
+        mail_anyway=found.mail,
     )
 
 
@@ -126,6 +130,7 @@ def _parser(messages: Messages) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help=text("print the summary as one JSON object a day"))
     parser.add_argument("--no-sheet", action="store_true", help=text("leave the Google Sheet alone"))
     parser.add_argument("--no-mail", action="store_true", help=text("send no letter"))
+    parser.add_argument("--mail", action="store_true", help=text("send the letter even if nothing changed"))
     return parser
 
 

@@ -17,11 +17,8 @@ from app_types import (
     DailyStatistics,
     Day,
     DayDetails,
-    DayOutcome,
     Mode,
     PublishedDay,
-    RunStatus,
-    SheetOutcome,
 )
 from report import tables
 from report.parts import (
@@ -53,8 +50,7 @@ if TYPE_CHECKING:
     from messages import Messages
 
 __all__ = [
-    "Background", "Cell", "CellKind", "DayContent", "LetterContent", "LetterDay", "Row", "SheetTitles", "day_content",
-    "letter_content", "sheet_titles",
+    "Background", "Cell", "CellKind", "DayContent", "Row", "SheetTitles", "day_content", "sheet_titles",
 ]  # fmt: skip
 
 
@@ -134,34 +130,6 @@ class DayContent:
     def charts(self) -> tuple[Chart, ...]:
         """Every chart, in the order in which people look at them."""
         return (self.hours_chart, self.trend_chart, self.success_chart)
-
-
-@dataclass(frozen=True, slots=True)
-class LetterDay:
-    """One day in a letter: its content, or what went wrong."""
-
-    title: str
-    content: DayContent | None
-    problem: str | None
-    kept: str | None
-    remedy: str | None
-    command: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LetterContent:
-    """Everything a letter says. `sheet_url` is set only where the sheet is up to date."""
-
-    language: Language
-    subject: str
-    heading: str
-    outcome: str
-    partial: str | None
-    days: tuple[LetterDay, ...]
-    warnings: tuple[str, ...]
-    sheet_url: str | None
-    sheet_label: str
-    footer: str
 
 
 def sheet_titles(messages: Messages) -> SheetTitles:
@@ -245,45 +213,6 @@ def day_content(
         trend_chart=trend_chart,
         success_chart=success_chart,
         footer=messages.text("Prepared automatically on %(moment)s.", moment=prepared_at.astimezone(day.zone)),
-    )
-
-
-def letter_content(
-    outcomes: Sequence[DayOutcome],
-    contents: Sequence[DayContent | None],
-    *,
-    prepared_at: datetime,
-    messages: Messages,
-) -> LetterContent:
-    """Word the letter of one run or of a range of days.
-
-    Args:
-        outcomes: the days in order, at least one.
-        contents: the content of each day, None where the day failed.
-        prepared_at: an aware moment in the operator's zone.
-        messages: the language.
-    """
-    first, last = outcomes[0], outcomes[-1]
-    failed = [outcome for outcome in outcomes if outcome.status in {RunStatus.FAILED, RunStatus.INTERRUPTED}]
-    incomplete = next((content.partial for content in contents if content and content.partial), None)
-    warnings = dict.fromkeys(
-        [
-            *(messages.error(trouble) for outcome in outcomes for trouble in outcome.troubles),
-            *(_sheet_warnings(outcomes, messages)),
-        ]
-    )
-    sheet_url = next((o.sheet_url for o in reversed(outcomes) if o.sheet is SheetOutcome.UPDATED), None)
-    return LetterContent(
-        language=messages.language,
-        subject=_subject(first, last, outcomes, failed, incomplete, messages),
-        heading=_span(first, last, messages),
-        outcome=_outcome(outcomes, failed, messages),
-        partial=incomplete,
-        days=tuple(_letter_day(o, c, messages) for o, c in zip(outcomes, contents, strict=True)),
-        warnings=tuple(warnings),
-        sheet_url=sheet_url,
-        sheet_label=messages.text("Open the Google Sheet"),
-        footer=messages.text("Prepared automatically on %(moment)s.", moment=prepared_at),
     )
 
 
@@ -441,72 +370,3 @@ def _partial(day: Day, messages: Messages) -> str | None:
             return messages.text("PARTIAL: this day was never loaded as a whole")
         return messages.text("PARTIAL: the day is not over, events until %(time)s", time=messages.time(until))
     return None
-
-
-def _span(first: DayOutcome, last: DayOutcome, messages: Messages) -> str:
-    if first.date == last.date:
-        return messages.text("Learning on %(date)s", date=first.date)
-    return messages.text("Learning from %(first)s to %(last)s", first=first.date, last=last.date)
-
-
-def _subject(
-    first: DayOutcome,
-    last: DayOutcome,
-    outcomes: Sequence[DayOutcome],
-    failed: Sequence[DayOutcome],
-    partial: str | None,
-    messages: Messages,
-) -> str:
-    span = _span(first, last, messages)
-    if failed and len(outcomes) == 1:
-        return messages.text("%(span)s: the run failed", span=span)
-    if failed:
-        problem = messages.plural("%(n)s day failed", "%(n)s days failed", len(failed))
-        return f"{span}: {problem}"
-    if len(outcomes) > 1:
-        done = messages.plural("%(n)s day processed", "%(n)s days processed", len(outcomes))
-        return f"{span}: {done}"
-    statistics = last.statistics
-    label = messages.text("PARTIAL") + " · " if partial else ""
-    if statistics is None:
-        return f"{label}{span}"
-    students = messages.plural("%(n)s student", "%(n)s students", statistics.unique_users)
-    if statistics.success_share is None:
-        return f"{label}{span}: {students}"
-    correct = messages.text("%(share)s correct", share=messages.percent(statistics.success_share, 0))
-    return f"{label}{span}: {students}, {correct}"
-
-
-def _outcome(outcomes: Sequence[DayOutcome], failed: Sequence[DayOutcome], messages: Messages) -> str:
-    if failed and len(failed) == len(outcomes):
-        return messages.text("The run failed. The events in the database are as they were before.")
-    if failed:
-        return messages.text("Some days failed; the other days are loaded.")
-    if any(outcome.status is RunStatus.PARTIAL for outcome in outcomes):
-        return messages.text("The events are loaded, but not everything after that succeeded.")
-    if all(outcome.from_database for outcome in outcomes):
-        return messages.text("The report was made again from the database.")
-    return messages.text("The events are loaded and counted.")
-
-
-def _sheet_warnings(outcomes: Sequence[DayOutcome], messages: Messages) -> list[str]:
-    if any(outcome.sheet is SheetOutcome.FAILED for outcome in outcomes):
-        return [messages.text("The Google Sheet was not updated: it still shows older figures.")]
-    return []
-
-
-def _letter_day(outcome: DayOutcome, content: DayContent | None, messages: Messages) -> LetterDay:
-    if content is not None:
-        return LetterDay(content.title, content, None, None, None, None)
-    command = f"python data_processor.py --date {outcome.date.isoformat()}"
-    if outcome.mode is Mode.TEST:
-        command += " --test"
-    error = outcome.error
-    return LetterDay(
-        title=messages.text("Learning on %(date)s", date=outcome.date),
-        content=None,
-        problem=messages.text(error.template, **error.fields) if error else None,
-        kept=messages.text("Nothing of this day was changed in the database."),
-        remedy=messages.text(error.remedy, **error.fields) if error and error.remedy else None,
-        command=command,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from jinja2 import Environment
+    from markupsafe import Markup
 
-    from report.content import Cell, LetterDay, Row
+    from report.content import Cell, Row
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 TEXT_WIDTH = 72
@@ -47,9 +49,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
-        wrapped=_wrapped, boxed=_boxed, ruled=_ruled, aligned=_aligned, tabulated=_tabulated, grouped=_grouped
-    )
+    environment.filters.update(wrapped=_wrapped, boxed=_boxed, ruled=_ruled, aligned=_aligned, tabulated=_tabulated)
+    environment.filters["breakable"] = _breakable
     environment.tests["number"] = _is_number
     return environment
 
@@ -58,12 +59,11 @@ def _is_number(cell: Cell) -> bool:
     return cell.kind in _NUMBERS
 
 
-def _grouped(days: Iterable[LetterDay]) -> list[list[LetterDay]]:
-    """Gather the days that have the same to tell, so that thirty days without a source are one notice."""
-    groups: dict[tuple[str | None, ...], list[LetterDay]] = {}
-    for day in days:
-        groups.setdefault((day.problem, day.kept, day.remedy), []).append(day)
-    return list(groups.values())
+def _breakable(text: str) -> Markup:
+    """Let a long key such as `course-v1:ORG+COURSE+RUN` go on in a new line after each of its parts."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("([:+/])", r"\1<wbr>", str(escape(text))))  # noqa: S704  # escaped first; no entity holds these
 
 
 def _wrapped(text: str, indent: str = "", first: str | None = None) -> str:
@@ -92,13 +92,19 @@ def _ruled(text: str, character: str = "-") -> str:
 
 
 def _aligned(rows: Sequence[Row]) -> str:
-    """Set labels and values in two columns; numbers stand under one another at the right."""
+    """Set labels and values in two columns; numbers stand under one another at the right.
+
+    What a value is compared with stands below its label.
+    """
     labels = max((len(row.label) for row in rows), default=0)
     values = max((len(row.cell.text) for row in rows if _is_number(row.cell)), default=0)
-    return "\n".join(
-        _GAP + row.label.ljust(labels) + _GAP + _justified(row.cell, values if _is_number(row.cell) else 0)
-        for row in rows
-    )
+    lines = []
+    for row in rows:
+        value = _justified(row.cell, values if _is_number(row.cell) else 0)
+        lines.append(_GAP + row.label.ljust(labels) + _GAP + value)
+        if row.compared:
+            lines.append(f"{_GAP * 3}{row.compared.arrow} {row.compared.word} ({row.compared.median.text})")
+    return "\n".join(lines)
 
 
 def _tabulated(table: Iterable[Sequence[Row]]) -> str:

@@ -73,6 +73,7 @@ class SourceClient:
         if proxy and settings.url.startswith("https:") and not proxy_bypass(settings.url.split("/")[2]):
             self._session.proxies = {"https": proxy}
         self._session.headers.update({"Accept": "application/json", "User-Agent": "learning-events-etl"})
+        logging.getLogger("urllib3.connection").addFilter(_holds_no_url)
 
     def close(self) -> None:
         """Close the connections of the session."""
@@ -211,6 +212,11 @@ class SourceClient:
         return text
 
 
+def _holds_no_url(record: logging.LogRecord) -> bool:
+    """Keep back the one warning of urllib3 that tells the whole URL, key included: that of odd headers."""
+    return not str(record.msg).startswith("Failed to parse headers")
+
+
 def deadline_error(seconds: float) -> SourceError:
     """Return the error of a fetch that took longer than it may."""
     return SourceError(
@@ -232,6 +238,7 @@ def _spellings(key: str) -> list[str]:
         quote(key, safe=""),
         quote_plus(key),
         json.dumps(key)[1:-1],
+        json.dumps(key, ensure_ascii=False)[1:-1],
         html.escape(key),
         base64.b64encode(key.encode()).decode(),
     }

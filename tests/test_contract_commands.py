@@ -113,9 +113,7 @@ def test_sheet_and_its_key_go_together(program: Program, google: GoogleStandIn, 
 
 
 @pytest.mark.parametrize("missing", ["SENDER_EMAIL", "EMAIL_ADDRESSES_FOR_MAILING"])
-def test_mail_server_without_its_addresses_is_a_fault(
-    program: Program, mail_server: SmtpServer, missing: str
-) -> None:
+def test_mail_server_without_its_addresses_is_a_fault(program: Program, mail_server: SmtpServer, missing: str) -> None:
     """Both are required with SMTP_SERVER."""
     program.use(mail_server)
 
@@ -567,7 +565,9 @@ def test_reader_that_leaves_ends_no_run_and_gets_no_traceback(
 
 
 @pytest.mark.parametrize(
-    "streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"], ids=["input", "output", "error", "all", "full disk"]
+    "streams",
+    ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"],
+    ids=["input", "output", "error", "all", "full disk"],
 )
 def test_missing_standard_stream_ends_no_run(
     program: Program, events_api: EventsServer, database_url: str, streams: str

@@ -174,7 +174,9 @@ def test_wrong_key_is_named_as_the_cause_and_not_tried_again(program: Program, e
     assert len(events_api.requests) == 1
 
 
-@pytest.mark.parametrize("hiccup", [status(503, retry_after="0"), reset_mid_body(), empty()], ids=["503", "cut", "empty"])
+@pytest.mark.parametrize(
+    "hiccup", [status(503, retry_after="0"), reset_mid_body(), empty()], ids=["503", "cut", "empty"]
+)
 def test_hiccup_of_the_source_is_overcome(program: Program, events_api: EventsServer, hiccup: Behaviour) -> None:
     """What passes is tried again; the day is whole, also where the answer is compressed or has a byte order mark."""
     events_api.serve(make_events(12))
@@ -247,9 +249,12 @@ def test_refused_recipient_is_named_and_the_others_are_served(
     program: Program, events_api: EventsServer, smtp_server: Callable[..., SmtpServer], database_url: str
 ) -> None:
     """3, and still `mail` is "sent": every recipient's fate is known."""
-    server = smtp_server("starttls", user="mailer", password=SMTP_PASSWORD, script={
-        f"rcpt {RECIPIENTS[0]}": repeat("550 5.1.1 no such user")
-    })
+    server = smtp_server(
+        "starttls",
+        user="mailer",
+        password=SMTP_PASSWORD,
+        script={f"rcpt {RECIPIENTS[0]}": repeat("550 5.1.1 no such user")},
+    )
     program.use(server)
     events_api.serve(make_events(12))
 
@@ -424,9 +429,7 @@ def test_lost_connection_during_the_fetch_is_overcome(
 # Interruptions
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_interruption_of_the_fetch_leaves_everything_as_it_was(
     program: Program,
     events_api: EventsServer,

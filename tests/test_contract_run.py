@@ -376,7 +376,10 @@ def test_day_is_the_calendar_day_of_the_zone(
     asked = sorted((request.start, request.end) for request in events_api.requests if request.start and request.end)
     assert (asked[0][0], asked[-1][1]) == (start.replace(tzinfo=None), end.replace(tzinfo=None))
     assert [left[1] for left in asked[:-1]] == [right[0] for right in asked[1:]]
-    assert table_rows(database_url, "SELECT created_at FROM lms_activities ORDER BY 1") == [(start,), (end - microsecond,)]
+    assert table_rows(database_url, "SELECT created_at FROM lms_activities ORDER BY 1") == [
+        (start,),
+        (end - microsecond,),
+    ]
 
 
 @pytest.mark.parametrize("inclusive", [True, False], ids=["end inclusive", "end exclusive"])
@@ -442,7 +445,11 @@ def test_range_runs_every_day_oldest_first_and_a_failing_day_does_not_stop_the_o
 
     second = program.run("--from", DAY, "--to", "2023-04-03", "--json")
     assert second.code == 0
-    assert [(day["loaded"], day["sheet"]) for day in second.days] == [(0, "unchanged"), (4, "updated"), (0, "unchanged")]
+    assert [(day["loaded"], day["sheet"]) for day in second.days] == [
+        (0, "unchanged"),
+        (4, "updated"),
+        (0, "unchanged"),
+    ]
     assert [day["mail"] for day in second.days] == ["skipped", "skipped", "sent"]
     third = program.run("--from", DAY, "--to", "2023-04-03", "--json")
     assert [day["mail"] for day in third.days] == ["skipped", "skipped", "unchanged"]
@@ -567,7 +574,9 @@ def test_summary_for_people_tells_the_same_as_the_object(
 
     assert (english.code, russian.code) == (0, 0)
     words = " ".join(english.out.split())
-    assert "Received 21 Loaded 10 Corrected 0 Already present 3 Rejected 8 With defects 4 Missing at the source 0" in words
+    assert (
+        "Received 21 Loaded 10 Corrected 0 Already present 3 Rejected 8 With defects 4 Missing at the source 0" in words
+    )
     assert "Unique students 3 Code runs 5 Submits 5 Successful submits 3" in words
     assert str(program.reports / f"{DAY}.html") in english.out
     assert "https://docs.google.com/spreadsheets/d/" in english.out
@@ -611,7 +620,7 @@ def test_hostile_texts_from_the_source_reach_neither_sheet_nor_letter_nor_page(
 ) -> None:
     """Only numbers, dates and our own words are shown; the table holds what was sent, letter by letter."""
     program.use(google, mail_server)
-    evil = "=HYPERLINK(\"http://evil.example/\")<script>\u202e\u001b[31m'; DROP TABLE lms_activities;--\\N\t\r\n"
+    evil = '=HYPERLINK("http://evil.example/")<script>\u202e\u001b[31m\'; DROP TABLE lms_activities;--\\N\t\r\n'
     events_api.serve(
         [
             run_event(ANNA, "10:00:00.000001", passback_params=make_passback(ANNA, oauth_consumer_key=evil)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exceptions import SourceError, TransientSourceError
@@ -251,6 +251,7 @@ def test_words_of_the_source_are_cleaned_before_they_are_cut() -> None:
 
 # Any bytes
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
@@ -296,7 +297,7 @@ PIECES = (
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(patient, max_examples=400)
 @given(
     body=st.one_of(
         st.binary(max_size=60),
@@ -323,7 +324,7 @@ def test_any_bytes_give_items_or_a_typed_error(body: bytes) -> None:
         json.loads(raw)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(patient, max_examples=150)
 @given(
     items=st.lists(wire_items, max_size=5),
     ascii_only=st.booleans(),
@@ -346,7 +347,7 @@ def test_items_and_texts_are_aligned(items: list[Any], ascii_only: bool, indent:
             assert isinstance(read, NoObject)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(patient, max_examples=200)
 @given(depth=st.integers(1, 1_500), kind=st.sampled_from(["[", '{"a":']), place=st.sampled_from(NAMES))
 def test_nesting_of_any_depth_gives_items_or_a_typed_error(depth: int, kind: str, place: str) -> None:
     """No depth is just too much for a part of the work: what was read has its text, too."""

@@ -383,6 +383,22 @@ def test_kills_at_any_moment_leave_a_usable_folder(folder: Path, start: Callable
     assert not is_up(folder)
 
 
+@pytest.mark.parametrize("act", ["start", "stop"])
+def test_a_server_that_cannot_be_talked_to_yet_or_any_more_is_waited_for(folder: Path, act: str) -> None:
+    """A process of the server that answers nobody (it comes up, or goes down) delays starting and stopping."""
+    with open_private(folder / "server.lock") as server:
+        assert try_lock(server, shared=False)
+        silent = subprocess.Popen(["sleep", "0.5"], pass_fds=[server.fileno()])
+    if act == "start":
+        with running(folder) as parameters:
+            assert silent.wait(0.2) == 0
+            assert ask(parameters, "SELECT 1") == 1
+    else:
+        cluster.Cluster(folder).stop()
+        assert silent.wait(0.2) == 0
+    assert not is_up(folder)
+
+
 # Left in peace
 
 

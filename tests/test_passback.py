@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from source import passback
@@ -33,7 +33,7 @@ HOSTILE: dict[str, str] = {
     for name, parts in json.loads((Path(__file__).parent / "hostile" / "passback.json").read_text("utf-8")).items()
 }
 
-many_examples = settings(deadline=None, max_examples=500)
+many_examples = settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 
 
 def outcome(read: Any, text: str) -> Passback | None:
@@ -256,7 +256,7 @@ def test_fast_path_agrees_with_the_strict_reader(text: str) -> None:
     assert outcome(read_passback, text) == outcome(passback._read_strictly, text)
 
 
-@settings(deadline=None, max_examples=300)
+@many_examples
 @given(texts=st.lists(st.text(st.characters(exclude_characters="'\\\"", codec="utf-8")), min_size=3, max_size=3))
 def test_fast_path_keeps_every_character(texts: list[str]) -> None:
     """What needs no escape comes through as it was, also where it could mean something in JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 import threading
@@ -42,6 +43,7 @@ from warehouse.spool import Spool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
 
@@ -272,7 +274,7 @@ def test_test_run_looks_at_the_first_hour_alone(warehouse: Warehouse) -> None:
 def test_defective_events_are_counted_on_every_run(warehouse: Warehouse) -> None:
     """`defective` counts the answer's valid events with defects, loaded before or not, duplicates too."""
     flawed = make_event("01:00:00", defects=(Defect.PASSBACK_MISSING, Defect.USER_ID_MISMATCH))
-    items = [make_event(), flawed, flawed, make_rejected()]
+    items: list[Event | Rejected] = [make_event(), flawed, flawed, make_rejected()]
 
     assert warehouse.load(*items) == counted(received=4, loaded=2, already_present=1, rejected=1, defective=2)
     assert warehouse.load(*items) == counted(received=4, already_present=3, rejected=1, defective=2)
@@ -883,7 +885,7 @@ def test_load_sees_one_snapshot(warehouse: Warehouse) -> None:
         "VALUES ('other', '2023-04-01 08:00+00', 'run', 1, now())"
     )
 
-    with in_background(lambda: (warehouse.wait_until_busy(), warehouse.execute(insert))):
+    with in_background(lambda: warehouse.execute_when_busy(insert)):
         counts = warehouse.load(make_event("05:00:00"), make_event())
 
     assert counts == counted(received=2, loaded=1, already_present=1)
@@ -898,12 +900,13 @@ def test_same_row_inserted_meanwhile_is_met_by_another_try(warehouse: Warehouse)
         "BEFORE UPDATE ON lms_activities FOR EACH STATEMENT",
     )
     insert = (
-        "INSERT INTO lms_activities (user_id, created_at, attempt_type, lis_result_sourcedid, is_correct, run_id, loaded_at)"
-        f" VALUES ('{make_event().user_id}', '2023-04-01 12:00+00', 'submit', '{make_event().lis_result_sourcedid}', "
+        "INSERT INTO lms_activities "
+        "(user_id, created_at, attempt_type, lis_result_sourcedid, is_correct, run_id, loaded_at) "
+        f"VALUES ('{make_event().user_id}', '2023-04-01 12:00+00', 'submit', '{make_event().lis_result_sourcedid}', "
         "true, 1, now())"
     )
 
-    with in_background(lambda: (warehouse.wait_until_busy(), warehouse.execute(insert))):
+    with in_background(lambda: warehouse.execute_when_busy(insert)):
         counts = warehouse.load(make_event(), make_event("13:00:00"))
 
     assert counts == counted(received=2, loaded=1, updated=1)
@@ -1081,7 +1084,7 @@ def test_role_without_the_right_to_delete_does_not_reset(least_privileged: Wareh
 def test_no_row_data_in_errors_and_logs(warehouse: Warehouse, caplog: pytest.LogCaptureFixture, code: str) -> None:
     """What PostgreSQL says of a row, in message, detail or context, is neither in the error nor in the log."""
     caplog.set_level("DEBUG")
-    canary = "".join(["can", "ary"])  # the traceback quotes the lines of this test, too
+    canary = secrets.token_hex(8)
     message = "'no'" if code[:2] in {"57", "40"} else "'%', NEW.user_id"
     warehouse.trigger(f"RAISE EXCEPTION {message} USING ERRCODE = '{code}', DETAIL = '{canary}', HINT = '{canary}';")
 
@@ -1095,7 +1098,7 @@ def test_no_row_data_in_errors_and_logs(warehouse: Warehouse, caplog: pytest.Log
 def test_no_row_data_in_the_error_of_copy(warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
     """A line that COPY refuses is not quoted."""
     caplog.set_level("DEBUG")
-    canary = "".join(["can", "ary"])
+    canary = secrets.token_hex(8)
     refused: Any = make_event(user_id=canary, defects=('"' + canary,))  # what no validation lets in
 
     with pytest.raises(DatabaseError, match="SQLSTATE 22P0") as caught:

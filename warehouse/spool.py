@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from app_types import Batch, Event, Rejected
@@ -44,8 +45,9 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._events.close()
-        self._rejected.close()
+        for file in (self._events, self._rejected):
+            with suppress(OSError):  # what a full disk did not take is of no use any more
+                file.close()
 
     def add(self, batch: Batch) -> None:
         """Add the events of a part of the day."""
@@ -60,8 +62,9 @@ class Spool:
         self.received += len(batch.items)
         self.rejected += len(rejected)
         try:
-            self._events.write("".join(events).encode())
-            self._rejected.write("".join(rejected).encode())
+            for file, lines in ((self._events, events), (self._rejected, rejected)):
+                file.write("".join(lines).encode())
+                file.flush()
         except OSError as error:
             raise EtlError(
                 "The fetched events cannot be kept in the folder for temporary files, %(folder)s: %(cause)s.",

@@ -1,1 +1,1 @@
-SELECT state FROM etl_outbox WHERE message_id = %(message_id)s;
+SELECT message_id, state FROM etl_outbox WHERE message_id = ANY (%(keys)s::text[]);

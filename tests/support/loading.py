@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 STUDENT = "3583bf109f8b458e13ae1ac9d85c396a"
 SOURCEDID = f"course-v1:SkillFactory+DST-3.0+28FEB2021:lms.example.org-ca3ecf8e5f284c329eb7bd529e1a9f7e:{STUDENT}"
 SERVICE_URL = "https://lms.example.org/courses/c/xblock/b/handler_noauth/grade_handler"
+_VALUES = ("user_id", "is_correct", "oauth_consumer_key", "lis_result_sourcedid", "lis_outcome_service_url")
 APRIL_1 = date(2023, 4, 1)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 """A present at which every day of the tests is over."""
@@ -147,6 +148,11 @@ class Warehouse:
         with self.outside.cursor() as cursor:
             cursor.execute(statement)
 
+    def execute_when_busy(self, statement: str) -> None:
+        """Change something from outside while a backend of the program sleeps."""
+        self.wait_until_busy()
+        self.execute(statement)
+
     def number(self, statement: str, *values: object) -> int:
         """Ask for one number from outside."""
         return int(self.select(statement, *values)[0][0])
@@ -157,13 +163,15 @@ class Warehouse:
 
     def events(self) -> set[Event]:
         """Return what the events table holds, as events."""
-        columns = (
-            "user_id, created_at, attempt_type, is_correct, oauth_consumer_key, lis_result_sourcedid, "
-            "lis_outcome_service_url, defects"
-        )
+        rows = self.select(f"SELECT created_at, attempt_type, defects, {', '.join(_VALUES)} FROM lms_activities")
         found = [
-            Event(user, moment.astimezone(UTC), AttemptType(kind), *values, tuple(defects))
-            for user, moment, kind, *values, defects in self.select(f"SELECT {columns} FROM lms_activities")
+            make_event(
+                moment.astimezone(UTC),
+                attempt_type=AttemptType(kind),
+                defects=tuple(defects),
+                **dict(zip(_VALUES, values, strict=True)),
+            )
+            for moment, kind, defects, *values in rows
         ]
         assert len(set(found)) == len(found)
         return set(found)
@@ -219,7 +227,9 @@ def open_warehouse(no_connection_leaked: None) -> Iterator[Callable[[str], Wareh
 
         def open_(url: str) -> Warehouse:
             database = stack.enter_context(connected(url, migrated=True))
-            outside = stack.enter_context(closing(psycopg2.connect(url, application_name="test", client_encoding="UTF8")))
+            outside = stack.enter_context(
+                closing(psycopg2.connect(url, application_name="test", client_encoding="UTF8"))
+            )
             outside.autocommit = True
             return Warehouse(database, url, outside)
 
@@ -296,15 +306,16 @@ def password_needed(server: PostgresServer, role: str) -> Iterator[None]:
 
 @contextmanager
 def in_background(work: Callable[[], object]) -> Iterator[list[Any]]:
-    """Do some work beside the block; yields the list that gets its result or its error, and waits for it at the end."""
+    """Do some work beside the block; yields the list that gets its result, and raises its error at the end."""
     results: list[Any] = []
+    errors: list[BaseException] = []
     done = threading.Event()
 
     def run() -> None:
         try:
             results.append(work())
-        except BaseException as error:  # noqa: BLE001  (the test looks at it)
-            results.append(error)
+        except BaseException as error:  # noqa: BLE001  (handed to the test)
+            errors.append(error)
         finally:
             done.set()
 
@@ -313,6 +324,8 @@ def in_background(work: Callable[[], object]) -> Iterator[list[Any]]:
         yield results
     finally:
         assert done.wait(30), "the work in the background does not end"
+    if errors:
+        raise errors[0]
 
 
 def press_ctrl_c() -> None:

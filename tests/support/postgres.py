@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+import subprocess
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from warehouse import cluster, embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from psycopg2.extensions import connection as Connection  # noqa: N812  (a class, whatever its name)
 
@@ -79,11 +81,26 @@ class PostgresServer:
             return [row[0] for row in cursor.fetchall()]
 
 
+@contextmanager
+def _put_out_with_us(folder: Path) -> Iterator[None]:
+    """End the folder's server when this process ends, even if it is killed: nobody would come to find it again."""
+    when_we_are_gone = 'cat; kill -QUIT "$(head -n 1 "$0")"'
+    command = ["sh", "-c", when_we_are_gone, str(folder / "data" / "postmaster.pid")]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Start a server for the worker's tests; ask for it where one database is not enough."""
     folder = tmp_path_factory.mktemp("postgres")
-    with embedded.running(folder, settings=CARELESS) as parameters:
+    with _put_out_with_us(folder), embedded.running(folder, settings=CARELESS) as parameters:
         yield PostgresServer(parameters)
     shutil.rmtree(folder)
 

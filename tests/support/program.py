@@ -11,13 +11,18 @@ end of the test everything that was written anywhere is searched for secrets (`P
 from __future__ import annotations
 
 import base64
+import codecs
+import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from contextlib import closing, suppress
@@ -52,6 +57,10 @@ KEYS = {"date", "mode", "complete", "status", *COUNTS, "statistics", "sheet", "m
 
 _LIMIT = 60.0
 _STATUSES = {"ok": 0, "partial": 3, "failed": 1, "interrupted": 130}
+_IN_A_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
 _COMPLAINTS = ("Traceback (most recent call last)", "Exception ignored", "Warning: ")
 
 
@@ -115,6 +124,73 @@ class Running:
         """End it as a power cut would."""
         self.process.kill()
         self.process.communicate()
+
+
+class TerminalSession:
+    """A run in a terminal of its own, with somebody at the keyboard."""
+
+    def __init__(self, program: Program, arguments: tuple[str, ...], environ: dict[str, str]) -> None:
+        self._program = program
+        self._arguments = arguments
+        self._master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _IN_A_TERMINAL, "data_processor.py", *arguments],
+            cwd=program.home,
+            env=environ | {"TERM": "xterm-256color"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.screen = ""
+        self._seen = 0
+
+    def type(self, text: str) -> None:
+        """Press keys: `\\r` is Enter, `\\x03` is Ctrl-C, `\\x04` is Ctrl-D."""
+        os.write(self._master, text.encode())
+
+    def wait_for(self, text: str, limit: float = 20.0) -> None:
+        """Wait until a text stands on the screen, below what was waited for last."""
+        end = time.monotonic() + limit
+        while text not in self.screen[self._seen :]:
+            left = end - time.monotonic()
+            if left <= 0 or not self._read(left):
+                pytest.fail(f"{text!r} did not come:\n{self.screen}")
+        self._seen = self.screen.index(text, self._seen) + len(text)
+
+    def finish(self, limit: float = 30.0) -> Finished:
+        """Read on to the end of the run."""
+        end = time.monotonic() + limit
+        while (left := end - time.monotonic()) > 0 and self._read(left):
+            pass
+        try:
+            code = self.process.wait(max(end - time.monotonic(), 1))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            pytest.fail(f"still at work after {limit} s:\n{self.screen}")
+        finally:
+            os.close(self._master)
+        finished = Finished(self._arguments, code, self.screen, "")
+        self._program.finished.append(finished)
+        for complaint in _COMPLAINTS:
+            assert complaint not in self.screen, self.screen
+        return finished
+
+    def _read(self, limit: float) -> bool:
+        """Read what is there within a time; tell whether there can be more."""
+        ready, _, _ = select.select([self._master], [], [], limit)
+        if not ready:
+            return True
+        try:
+            data = os.read(self._master, 65_536)
+        except OSError:  # Linux: the last process that had the terminal is gone
+            data = b""
+        self.screen += self._decoder.decode(data)
+        return bool(data)
 
 
 def _check(finished: Finished) -> None:
@@ -240,6 +316,10 @@ class Program:
     def run(self, *arguments: str, typed: bytes | None = None, **changes: str | None) -> Finished:
         """Run it to its end."""
         return self.start(*arguments, typed=typed, **changes).finish()
+
+    def terminal(self, *arguments: str, **changes: str | None) -> TerminalSession:
+        """Start a run in a terminal."""
+        return TerminalSession(self, arguments, self.environ(**changes))
 
     def places(self) -> Iterator[tuple[str, str]]:
         """Yield everything that was said or written anywhere, with its place."""
