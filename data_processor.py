@@ -19,7 +19,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from app_types import Language, MailOutcome, Mode, RunStatus
 from config import HOME, chosen_language, load_settings, read_env_file
@@ -30,6 +30,7 @@ from console.prompt import ask_date
 from console.terminal import Terminal
 from exceptions import ConfigError, DatabaseError, DayLockedError, EtlError, UsageError
 from messages import Messages
+from pipeline.interruption import listen, stop_listening
 from pipeline.job import DayRun, Job, Terminated, unexpected
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # Cyrillic on any terminal
     logging.getLogger().addHandler(logging.NullHandler())  # until the log is open, nothing is printed past us
     code: int = ExitCode.OK
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    listen()
     try:
         code = _start(arguments)
     except SystemExit:
@@ -356,12 +355,7 @@ def _flush(stream: TextIO) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    raise Terminated
-
-
 if __name__ == "__main__":
     exit_code = main()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # all is done and told; what comes now is too late to change it
+    stop_listening()
     sys.exit(exit_code)

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app_types import MailOutcome, Mode
 from exceptions import EtlError, MailError, ReportError
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from warehouse.outbox import Entry, LetterState, Told
 
 log = logging.getLogger(__name__)
+
+_PICTURE_WIDTH: Final = 440
+"""Between a phone and a desktop: a client shrinks or stretches the picture, and its letters with it."""
 
 
 def send_letter(job: Job, database: Database | None, run: DayRun) -> None:
@@ -194,7 +197,7 @@ class _Letter:
         if letter.picture is None:
             return None
         try:
-            return charts.png(letter.picture)
+            return charts.png(letter.picture, width=_PICTURE_WIDTH, scale=3)
         except Exception as error:  # noqa: BLE001  (noted and told; what a drawing library raises is no closed list)
             self._last.trouble(unexpected(error))
             return None

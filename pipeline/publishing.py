@@ -24,6 +24,7 @@ _LOOK_BACK = timedelta(weeks=8)
 
 def publish(job: Job, database: Database, run: DayRun) -> None:
     """Make the local report and bring the sheet up to date; a failure of the one does not stop the other."""
+    from pipeline.calendar import write_calendar
     from report.page import write_page
 
     run.background = _background(database, run)
@@ -33,6 +34,7 @@ def publish(job: Job, database: Database, run: DayRun) -> None:
         return
     try:
         job.pages.append(write_page(run.content, job.settings.reports_path))
+        write_calendar(job, database)
     except ReportError as error:
         run.trouble(error)
     run.sheet = _publish_sheet(job, database, run, run.content, run.figures)
@@ -94,7 +96,8 @@ def _publish_sheet(
 
     run.sheet = SheetOutcome.FAILED  # until it is done: an interruption finds it so
     try:
-        run.sheet_url = job.sheet_url = google_sheets.publish(settings, [content])
+        with publications.turn(database, destination):
+            run.sheet_url = job.sheet_url = google_sheets.publish(settings, [content])
     except SheetError as error:
         run.trouble(error)
         return SheetOutcome.FAILED

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app_types import Mode
 from exceptions import ReportError
 from messages import Messages
-from report import charts
+from report import charts, files
 from report.rendering import render
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import date
+    from pathlib import Path
 
     from report.content import DayContent
     from report.parts import Chart, Table
@@ -44,14 +42,19 @@ class Figure:
     numbers: Table
 
 
-def write_page(content: DayContent, folder: Path) -> Path:
+def write_page(content: DayContent, folder: Path, *, alone: bool = False) -> Path:
     """Write the page of a day and return where it lies; a test run has a file of its own.
 
+    Args:
+        content: the day.
+        folder: made if it is missing.
+        alone: leave out the link to the calendar, for a page that travels without it.
+
     Raises:
-        ReportError: the file could not be written; an older page is whole.
+        ReportError: the page could not be drawn or written; an older one is whole.
     """
     path = folder / page_name(content.date, content.mode)
-    write_whole(path, page_html(content).encode())
+    put_page(path, page_html(content, alone=alone))
     log.info("page written: %s", path)
     return path
 
@@ -62,15 +65,7 @@ def page_name(day: date, mode: Mode = Mode.FULL) -> str:
 
 
 def page_html(content: DayContent, *, alone: bool = False) -> str:
-    """Draw the page of a day.
-
-    Args:
-        content: the day.
-        alone: leave out the link to the calendar, for a page that travels without it.
-
-    Raises:
-        ReportError: a chart could not be drawn.
-    """
+    """Draw the page of a day; see `write_page`."""
     messages = Messages(content.language)
     return render(
         "page.html.j2",
@@ -120,15 +115,14 @@ def _comparison_note(content: DayContent, messages: Messages) -> str | None:
     return messages.text("What is usual is known once this weekday was processed in four of the eight weeks before.")
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Put a file in its place in one step, readable by its owner alone, as is a folder that is made for it.
+def put_page(path: Path, html: str) -> None:
+    """Put a page in its place.
 
     Raises:
-        ReportError: it could not be written; an older file is whole.
+        ReportError: it could not be written; an older one is whole.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, data)
+        files.put(path, html.encode())
     except OSError as error:
         raise ReportError(
             "The page %(file)s could not be written: %(cause)s.",
@@ -136,17 +130,3 @@ def write_whole(path: Path, data: bytes) -> None:
             file=str(path),
             cause=error.strerror or type(error).__name__,
         ) from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Final
 
 from report.parts import (
@@ -92,7 +92,7 @@ def hours_chart(details: DayDetails, zone: ZoneInfo, messages: Messages) -> Char
         x=labels,
         series=tuple(Series(c.key, c.label, v) for c, v in zip(columns, values, strict=True)),
         named=tuple(number for number, start in enumerate(starts) if not start.hour % NAMED_HOURS and not start.fold),
-        ticks=_count_ticks(max(map(max, values), default=0), messages),
+        ticks=_count_ticks(max(chain(*values), default=0), messages),
     )
 
 

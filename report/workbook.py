@@ -213,8 +213,8 @@ class _Sheet:
         elif value is None and blank:
             self.worksheet.write_blank(self.row, column, None, self.sheets.format(look))
         else:
-            place = {"align": "right"} if cell.kind is not CellKind.TEXT else _LEFT if column else {}
-            self.text(column, cell.text, **place | look)
+            place = {"align": "right"} if cell.kind is not CellKind.TEXT else _LEFT
+            self.text(column, cell.text, **look if "align" in look or not column else place | look)
 
     def header(self, labels: Sequence[str], kinds: Sequence[CellKind], height: int = 1) -> None:
         """Write the heads of columns, over numbers at the right."""
@@ -290,7 +290,7 @@ def _draw_figures(sheet: _Sheet, content: DayContent) -> None:
     known = any(row.compared for row in content.figures)
     heads = (content.figures_heading, "", content.usual_heading, "") if known else (content.figures_heading, "")
     kinds = (CellKind.TEXT, CellKind.COUNT, CellKind.COUNT, CellKind.TEXT)[: len(heads)]
-    sheet.header(heads, kinds, height=2)
+    sheet.header(heads, kinds, height=2 if known else 1)
     for row in (*content.figures, content.stuck):
         sheet.text(0, row.label, **_LINE, text_wrap=True)
         sheet.cell(1, row.cell, **_LINE, bold=True, align="right")
@@ -385,7 +385,7 @@ def _hours_chart(sheet: _Sheet, chart: Chart, block: _Block) -> Any:
                 "values": block.range(series.key),
                 "fill": {"color": look.colour},
                 "border": {"color": look.edge, "width": 0.75},
-                "gap": 40,
+                "gap": 40 if len(chart.x) > 1 else 400,
                 "overlap": 0,
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from app_types import Language
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
 
     from report.parts import Chart
     from sheets.cells import CellData
-    from sheets.charts import Source
+    from sheets.charts import Place, Source
     from sheets.layout import Band, Drawing, Panel
     from sheets.spreadsheet import Spreadsheet
 
 _NEW_GRID: Final = (1000, 26)
 _CORNER: Final = "corner"
-_DECORATION: Final = frozenset({"addBanding", "addChart", "updateChartSpec"})
 _BAND_COLOURS: Final = {
     "headerColorStyle": colour("#e3eaf5"),
     "firstBandColorStyle": colour("#ffffff"),
@@ -29,15 +29,41 @@ _BAND_COLOURS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One request, the worksheet that it changes, and whether the report is whole without it."""
+
+    request: dict[str, Any]
+    worksheet: str
+    is_decoration: bool
+
+
 class Batch:
     """Requests for one call. Worksheets that are not there yet are made by it."""
 
     def __init__(self, spreadsheet: Spreadsheet, language: Language) -> None:
-        self.requests: list[dict[str, Any]] = []
         self._spreadsheet = spreadsheet
         self._language = language
         self._taken = {sheet.title.casefold() for sheet in spreadsheet.worksheets}
-        self._worksheets: list[Worksheet] = []  # of each request
+        self._changes: list[_Change] = []
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """All changes, in order."""
+        return [change.request for change in self._changes]
+
+    @property
+    def plain_requests(self) -> list[dict[str, Any]]:
+        """The changes without charts and bands."""
+        return [change.request for change in self._changes if not change.is_decoration]
+
+    def worksheet_of(self, index: int) -> str:
+        """Return the title of the worksheet that a request changes."""
+        return self._changes[index].worksheet if index < len(self._changes) else "?"
+
+    def is_decoration(self, index: int) -> bool:
+        """Tell whether a request only makes a chart or bands."""
+        return index < len(self._changes) and self._changes[index].is_decoration
 
     def worksheet(self, role: str, size: tuple[int, int], widths: Sequence[int], frozen: int) -> tuple[Worksheet, bool]:
         """Find, adopt or make our worksheet, in the language of the report and large enough; tell whether it is new.
@@ -49,39 +75,40 @@ class Batch:
             frozen: how many rows of a new or adopted one stay when people scroll.
         """
         title = title_of(role, self._language)
-        sheet = self._spreadsheet.find(role, self._language)
-        is_new = sheet is None
-        if sheet is None:
-            sheet = self._make(title, size, widths)
-        elif re.sub(r" \(\d+\)$", "", sheet.title) in {title_of(role, other) for other in Language} - {title}:
+        known = self._spreadsheet.find(role, self._language)
+        sheet = known or self._make(title, size, widths)
+        if re.sub(r" \(\d+\)$", "", sheet.title) in {title_of(role, other) for other in Language} - {title}:
             properties = {"sheetId": sheet.id, "title": self._free(title)}
             self._add(sheet, "updateSheetProperties", properties=properties, fields="title")
         self.grow(sheet, *size)
         if role not in sheet.roles:
             self.note(sheet, WORKSHEET_KEY, role)
             if frozen:
-                properties = {"sheetId": sheet.id, "gridProperties": {"frozenRowCount": frozen}}
-                self._add(
-                    sheet, "updateSheetProperties", properties=properties, fields="gridProperties.frozenRowCount"
-                )
-        return sheet, is_new
+                grid = {"sheetId": sheet.id, "gridProperties": {"frozenRowCount": frozen}}
+                self._add(sheet, "updateSheetProperties", properties=grid, fields="gridProperties.frozenRowCount")
+        return sheet, known is None
 
     def draw(self, drawing: Drawing) -> tuple[Worksheet, tuple[int, int]]:
-        """Draw the panels of a worksheet; return it and its corner: the row and column where it begins by now."""
+        """Draw the panels of a worksheet; return it, and its corner: the row and column where it begins by now."""
         known = self._spreadsheet.find(drawing.role, self._language)
-        corner = (known.marked_rows.get(_CORNER, 0), known.marked_columns.get(_CORNER, 0)) if known else (0, 0)
+        top = known.marked_rows.get(_CORNER, 0) if known else 0
+        left = known.marked_columns.get(_CORNER, 0) if known else 0
         rows, columns = drawing.size
-        size = (rows + corner[0], columns + corner[1])
-        sheet, is_new = self.worksheet(drawing.role, size, drawing.widths, drawing.frozen)
+        sheet, is_new = self.worksheet(drawing.role, (rows + top, columns + left), drawing.widths, drawing.frozen)
         if _CORNER not in sheet.marked_rows:
-            self.mark(sheet, "ROWS", corner[0], _CORNER)
+            self.mark(sheet, "ROWS", top, _CORNER)
         if _CORNER not in sheet.marked_columns:
-            self.mark(sheet, "COLUMNS", corner[1], _CORNER)
+            self.mark(sheet, "COLUMNS", left, _CORNER)
         for panel in drawing.panels:
-            self._fill(sheet, panel, corner)
-        for band in drawing.bands if is_new else ():
-            self.band(sheet, band)
-        return sheet, corner
+            self._fill(sheet, panel, top, left)
+        if is_new:
+            for band in drawing.bands:
+                self.band(sheet, band)
+            for look in drawing.looks:
+                cells = _cells(sheet, look.row, look.column, look.width, look.height)
+                fields = ",".join(f"userEnteredFormat.{name}" for name in look.fields.split(","))
+                self._add(sheet, "repeatCell", range=cells, cell={"userEnteredFormat": look.format}, fields=fields)
+        return sheet, (top, left)
 
     def write(self, sheet: Worksheet, row: int, column: int, cells: list[CellData], fields: str = FIELDS) -> None:
         """Write cells side by side."""
@@ -102,59 +129,107 @@ class Batch:
         sheet.rows += 1
 
     def note(self, sheet: Worksheet, key: str, value: str) -> None:
-        """Note something on a worksheet, in place of what is noted under the key so far."""
-        for _, number in sheet.notes.get(key, []) if key != CHART_KEY else []:
-            lookup = {"developerMetadataLookup": {"metadataId": number}}
-            self._add(sheet, "deleteDeveloperMetadata", dataFilter=lookup)
-        mark = {"metadataKey": key, "metadataValue": value, "visibility": "DOCUMENT"}
-        self._add(sheet, "createDeveloperMetadata", developerMetadata=mark | {"location": {"sheetId": sheet.id}})
+        """Note something on a whole worksheet, beside what is noted there."""
+        self._create_metadata(sheet, key, value, {"sheetId": sheet.id})
+
+    def correct_note(self, sheet: Worksheet, number: int, value: str) -> None:
+        """Replace the value of a note."""
+        lookup = {"developerMetadataLookup": {"metadataId": number}}
+        value_only = {"metadataValue": value}
+        self._add(
+            sheet,
+            "updateDeveloperMetadata",
+            dataFilters=[lookup],
+            developerMetadata=value_only,
+            fields="metadataValue",
+        )
 
     def mark(self, sheet: Worksheet, dimension: str, index: int, value: str) -> None:
         """Mark a row or column, so that it is found wherever it is moved."""
-        key = ROW_KEY if dimension == "ROWS" else COLUMN_KEY
         place = {"sheetId": sheet.id, "dimension": dimension, "startIndex": index, "endIndex": index + 1}
-        mark = {"metadataKey": key, "metadataValue": value, "visibility": "DOCUMENT"}
-        self._add(sheet, "createDeveloperMetadata", developerMetadata=mark | {"location": {"dimensionRange": place}})
+        key = ROW_KEY if dimension == "ROWS" else COLUMN_KEY
+        self._create_metadata(sheet, key, value, {"dimensionRange": place})
 
     def band(self, sheet: Worksheet, band: Band) -> None:
-        """Give rows alternating grounds."""
-        cells = _grid_range(sheet, band, (0, 0))
-        self._add(sheet, "addBanding", bandedRange={"range": cells, "rowProperties": _BAND_COLOURS})
+        """Give the rows of a new worksheet alternating grounds."""
+        cells = _cells(sheet, band.row, band.column, band.width, band.height)
+        banded = {"range": cells, "rowProperties": _BAND_COLOURS}
+        self._add(sheet, "addBanding", bandedRange=banded, is_decoration=True)
 
-    def chart(
-        self,
-        sheet: Worksheet,
-        chart: Chart,
-        source: Source,
-        place: tuple[int, int],
-        size: tuple[int, int],
-        *,
-        columns: bool = False,
-        titles: Collection[str],
-    ) -> None:
+    def chart(self, sheet: Worksheet, chart: Chart, source: Source, place: Place, titles: Collection[str]) -> None:
         """Make a chart on a worksheet, or bring the one that we made up to date.
 
         Args:
             sheet: where it is made; people may have moved it since.
             chart: what it shows.
             source: the cells behind it.
-            place: the row and column at which a new one is put.
-            size: the width and height of a new one.
-            columns: whether it has columns; lines otherwise.
+            place: where a new one is put.
             titles: our titles of it in every language.
         """
-        made = [value.split()[1] for value, _ in sheet.notes.get(CHART_KEY, []) if value.split()[:1] == [chart.key]]
-        if made:
-            number = int(made[0]) if made[0].isdecimal() else 0
-            spec = self._spreadsheet.charts.get(number)
-            fresh = refreshed(spec, chart, source, columns=columns, titles=titles) if spec else None
+        known, made = self._spreadsheet.charts, sheet.charts.get(chart.key)
+        if made is not None:
+            fresh = charts.refreshed_spec(known[made], chart, source, titles) if made in known else None
             if fresh:
-                self._add(sheet, "updateChartSpec", chartId=number, spec=fresh)
+                self._add(sheet, "updateChartSpec", chartId=made, spec=fresh, is_decoration=True)
             return
-        number = charts.new_id(self._spreadsheet.charts)
-        self._spreadsheet.charts[number] = spec = charts.new_spec(chart, source, columns=columns)
-        self.grow(sheet, place[0] + 1, place[1] + 1)
-        anchor = {"sheetId": sheet.id, "rowIndex": place[0], "columnIndex": place[1]}
-        position = {"overlayPosition": {"anchorCell": anchor, "widthPixels": size[0], "heightPixels": size[1]}}
-        self._add(sheet, "addChart", chart={"chartId": number, "spec": spec, "position": position})
-        self.note(sheet, CHART_KEY, f"{chart.key} {number}")
+        number = charts.new_id(known)
+        known[number] = charts.new_spec(chart, source)
+        self.grow(sheet, place.row + 1, place.column + 1)
+        self._add(
+            sheet,
+            "addChart",
+            chart={"chartId": number, "spec": known[number], "position": place.position(sheet.id)},
+            is_decoration=True,
+        )
+        self._create_metadata(sheet, CHART_KEY, f"{chart.key} {number}", {"sheetId": sheet.id}, is_decoration=True)
+
+    def _fill(self, sheet: Worksheet, panel: Panel, top: int, left: int) -> None:
+        """Draw a panel and empty the rest of it; of colours, only the grounds that say something are ours."""
+        row, column = top + panel.row, left + panel.column
+        height = None if panel.height is None else max(panel.height, len(panel.rows))
+        cells = _cells(sheet, row, column, panel.width, height)
+        rows = [{"values": values} for values in panel.rows]
+        self._add(sheet, "updateCells", range=cells, rows=rows, fields=FIELDS)
+        for index, ground in panel.grounds.items():
+            cell = {"userEnteredFormat": {"backgroundColorStyle": ground} if ground else {}}
+            self.write(sheet, row + index, column, [cell] * panel.width, GROUND)
+
+    def _make(self, title: str, size: tuple[int, int], widths: Sequence[int]) -> Worksheet:
+        worksheets = self._spreadsheet.worksheets
+        number = charts.new_id({sheet.id for sheet in worksheets})
+        sheet = Worksheet(number, self._free(title), max(size[0], _NEW_GRID[0]), max(size[1], _NEW_GRID[1]))
+        worksheets.append(sheet)
+        grid = {"rowCount": sheet.rows, "columnCount": sheet.columns}
+        self._add(sheet, "addSheet", properties={"sheetId": number, "title": sheet.title, "gridProperties": grid})
+        for index, width in enumerate(widths):
+            columns = {"sheetId": number, "dimension": "COLUMNS", "startIndex": index, "endIndex": index + 1}
+            pixels = {"pixelSize": width}
+            self._add(sheet, "updateDimensionProperties", range=columns, properties=pixels, fields="pixelSize")
+        return sheet
+
+    def _free(self, title: str) -> str:
+        """Return the title, or one beside it where another worksheet has it; Google ignores case here."""
+        numbered = (f"{title} ({number})" for number in range(2, len(self._taken) + 3))
+        free = next(name for name in (title, *numbered) if name.casefold() not in self._taken)
+        self._taken.add(free.casefold())
+        return free
+
+    def _create_metadata(
+        self, sheet: Worksheet, key: str, value: str, location: dict[str, Any], *, is_decoration: bool = False
+    ) -> None:
+        mark = {"metadataKey": key, "metadataValue": value, "visibility": "DOCUMENT", "location": location}
+        self._add(sheet, "createDeveloperMetadata", developerMetadata=mark, is_decoration=is_decoration)
+
+    def _add(self, sheet: Worksheet, kind: str, *, is_decoration: bool = False, **request: Any) -> None:
+        self._changes.append(_Change({kind: request}, sheet.title, is_decoration))
+
+
+def _cells(sheet: Worksheet, row: int, column: int, width: int, height: int | None) -> dict[str, int]:
+    """Return a range; without a height it reaches to the end of the grid."""
+    return {
+        "sheetId": sheet.id,
+        "startRowIndex": row,
+        "endRowIndex": sheet.rows if height is None else row + height,
+        "startColumnIndex": column,
+        "endColumnIndex": column + width,
+    }

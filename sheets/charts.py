@@ -28,6 +28,22 @@ _COLOURS: Final = {
     "success_share": "#0b5c3b",
 }
 _OTHER: Final = "#1f2933"
+_IN_COLUMNS: Final = frozenset({"hours"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a new chart is put: the cell under its corner, its width and height in pixels."""
+
+    row: int
+    column: int
+    width: int
+    height: int
+
+    def position(self, sheet_id: int) -> dict[str, Any]:
+        """Return the position as the API takes it."""
+        anchor = {"sheetId": sheet_id, "rowIndex": self.row, "columnIndex": self.column}
+        return {"overlayPosition": {"anchorCell": anchor, "widthPixels": self.width, "heightPixels": self.height}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +86,9 @@ def new_id(taken: Collection[int]) -> int:
     return number
 
 
-def new_spec(chart: Chart, source: Source, *, columns: bool) -> dict[str, Any]:
-    """Return a new chart of a block; its first column stands along the axis."""
+def new_spec(chart: Chart, source: Source) -> dict[str, Any]:
+    """Return a new chart of a block, whose first column stands along the axis: hours in columns, days in lines."""
+    columns = chart.key in _IN_COLUMNS
     axis = next(iter(source.block.columns))
     lines = {} if columns else {"lineStyle": {"width": 2}, "pointStyle": {"shape": "CIRCLE", "size": 5}}
     basic: dict[str, Any] = {
@@ -99,7 +116,7 @@ def new_spec(chart: Chart, source: Source, *, columns: bool) -> dict[str, Any]:
 
 
 def refreshed_spec(
-    spec: dict[str, Any], chart: Chart, source: Source, *, columns: bool, titles: Collection[str]
+    spec: dict[str, Any], chart: Chart, source: Source, titles: Collection[str]
 ) -> dict[str, Any] | None:
     """Return a chart as it is to be, or None where it is so already.
 
@@ -107,7 +124,6 @@ def refreshed_spec(
         spec: the chart as it is.
         chart: what it shows.
         source: the cells behind it.
-        columns: whether we draw it in columns; what people made of it is kept.
         titles: our own titles of it, in every language; another one is people's and is kept.
     """
     basic = spec.get("basicChart")
@@ -121,7 +137,7 @@ def refreshed_spec(
     for cells in ours:
         cells["startRowIndex"], cells["endRowIndex"] = source.rows
     if not ours:  # the worksheet behind it was deleted and made anew
-        made = new_spec(chart, source, columns=columns)["basicChart"]
+        made = new_spec(chart, source)["basicChart"]
         fresh["basicChart"] |= {name: made[name] for name in ("headerCount", "domains", "series")}
     return fresh if fresh != spec else None
 

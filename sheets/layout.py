@@ -61,8 +61,23 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """How cells of a new worksheet look; `fields` names the parts of `format`."""
+
+    row: int
+    column: int
+    width: int
+    height: int
+    format: dict[str, Any]
+    fields: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
-    """The table behind a chart: the row of its header, its columns by key (what stands along the axis first), its rows."""
+    """The table behind a chart: the row of its header, its columns by key, and how many rows it has.
+
+    The first column is what stands along the axis.
+    """
 
     header: int
     columns: dict[str, int]
@@ -71,12 +86,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Everything on one worksheet. `widths`, `bands` and `frozen` are for a new one only: later they are people's."""
+    """Everything on one worksheet. All but the panels is for a new one only: later it is people's."""
 
     role: str
     panels: tuple[Panel, ...]
     widths: tuple[int, ...]
     bands: tuple[Band, ...] = ()
+    looks: tuple[Look, ...] = ()
     frozen: int = 0
 
     @property
@@ -104,6 +120,7 @@ def day_drawing(content: DayContent) -> Drawing:
             Band(top + _TABLE_TOP - 1, left, hours, 1 + _MOST_HOURS),
             Band(top + _TABLE_TOP - 1, right, trend, 1 + days),
         ),
+        looks=(*_card_looks(content), _wrapped(top + _TABLE_TOP - 1, left, right + trend - left)),
     )
 
 
@@ -126,10 +143,10 @@ def picture_place() -> tuple[int, int]:
     return 0, len(_CARD_WIDTHS) + 1
 
 
-def test_drawing(content: DayContent) -> Drawing:
+def first_hour_drawing(content: DayContent) -> Drawing:
     """Lay out a test run: the card alone."""
     band = Band(_figures_row(content), 0, len(_CARD_WIDTHS), 1 + len(content.figures))
-    return Drawing("test", (_card(content),), _CARD_WIDTHS, (band,))
+    return Drawing("test", (_card(content),), _CARD_WIDTHS, (band,), _card_looks(content))
 
 
 def courses_drawing(content: DayContent) -> Drawing:
@@ -156,8 +173,31 @@ def courses_drawing(content: DayContent) -> Drawing:
             Band(top + _TABLE_TOP - 1, right, tasks, 1 + SHOWN_TASKS),
             Band(top + unsolved + _TABLE_TOP - 1, right, len(content.unsolved.columns), 1 + SHOWN_TASKS),
         ),
+        looks=(
+            *_HEADING_LOOKS,
+            _wrapped(top + _TABLE_TOP - 1, 0, right + tasks),
+            _wrapped(top + unsolved + _TABLE_TOP - 1, right, tasks),
+        ),
         frozen=top + _TABLE_TOP,
     )
+
+
+def _wrapped(row: int, column: int, width: int, height: int = 1) -> Look:
+    """Let long texts of narrow cells take several lines."""
+    form = {"wrapStrategy": "WRAP", "verticalAlignment": "MIDDLE"}
+    return Look(row, column, width, height, form, "wrapStrategy,verticalAlignment")
+
+
+def _large(row: int, size: int) -> Look:
+    return Look(row, 0, 1, 1, {"textFormat": {"fontSize": size}}, "textFormat.fontSize")
+
+
+_HEADING_LOOKS: Final = (_large(0, 16), _large(1, 12))
+
+
+def _card_looks(content: DayContent) -> tuple[Look, ...]:
+    figures = _wrapped(_figures_row(content), 0, len(_CARD_WIDTHS), len(content.figures) + 2)
+    return (*_HEADING_LOOKS, _large(2, 11), figures)
 
 
 def _heading(content: DayContent) -> list[list[CellData]]:
@@ -174,7 +214,7 @@ def _figures_row(content: DayContent) -> int:
 
 
 def _card(content: DayContent) -> Panel:
-    """Lay out the card: what day, may it be trusted, its figures against what is usual, and what became of the events."""
+    """Lay out the card: which day, whether to trust it, its figures against what is usual, the counts of the run."""
     was = {correction.key: typed(correction.old) for correction in content.corrections}
     usual = content.usual_heading if any(row.compared for row in content.figures) else ""
     before = Messages(content.language).text("was") if was else ""

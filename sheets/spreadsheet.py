@@ -7,6 +7,7 @@ noted on the worksheet, so that what people delete stays deleted.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +55,12 @@ class Worksheet:
     def roles(self) -> list[str]:
         """What it is for, if it is ours; a copy that somebody made of one of ours may say the same."""
         return [value for value, _ in self.notes.get(WORKSHEET_KEY, [])]
+
+    @property
+    def charts(self) -> dict[str, int]:
+        """The ids of the charts that we made on it, by key; people may have deleted them since."""
+        made = (re.fullmatch(r"(\w+) (\d{1,10})", value) for value, _ in self.notes.get(CHART_KEY, []))
+        return {match[1]: int(match[2]) for match in made if match}
 
 
 class Spreadsheet:

@@ -8,11 +8,14 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import psycopg2
+import psycopg2.extensions
 import pytest
 
 from tests.support.events_api import html, make_event, make_events
 from tests.support.program import (
     COUNTS,
+    DATABASE_PASSWORD,
     DAY,
     RECIPIENTS,
     SENDER,
@@ -200,6 +203,36 @@ def test_file_of_settings_is_read_and_loses_against_the_environment(
     assert "API_TIMEOUTS is not a setting; did you mean API_TIMEOUT?" in misspelt.err.replace('"', "")
 
 
+def test_variables_of_libpq_name_the_database_where_nothing_else_does(
+    program: Program, events_api: EventsServer, database_url: str
+) -> None:
+    """PGHOST and the others are honoured when they are set and DATABASE_URL is not."""
+    events_api.serve(make_events(5))
+    parameters = psycopg2.extensions.parse_dsn(database_url)
+    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
+    variables = {name: parameters[keyword] for name, keyword in names.items()}
+
+    finished = program.run("--date", DAY, "--json", DATABASE_URL="", PGPASSWORD=DATABASE_PASSWORD, **variables)
+
+    assert (finished.code, finished.day["loaded"]) == (0, 5)
+    assert table_rows(database_url, "SELECT count(*) FROM lms_activities") == [(5,)]
+
+
+def test_database_of_its_own_is_made_kept_and_stopped(copied_program: Program, events_api: EventsServer) -> None:
+    """Without DATABASE_URL the embedded PostgreSQL in `.data/postgres` serves, keeps its rows and ends with the run."""
+    copied_program.secrets.append(events_api.client_key)
+    events_api.serve(make_events(5))
+
+    counts = [copied_program.run("--date", DAY, "--json", **events_api.environ()).counts for _ in range(2)]
+    runs = copied_program.run("runs", "--json", **events_api.environ())
+
+    assert counts == [(5, 5, 0, 0, 0, 0, 0), (5, 0, 0, 5, 0, 0, 0)]
+    assert [json.loads(line)["status"] for line in runs.out.splitlines()] == ["ok", "ok"]
+    folder = copied_program.home / ".data" / "postgres"
+    assert (folder / "data" / "PG_VERSION").is_file()
+    assert not (folder / "data" / "postmaster.pid").exists()
+
+
 # The command line
 
 
@@ -340,6 +373,8 @@ def test_report_publishes_again_from_the_database_and_asks_nobody(
     ledger = table_rows(database_url, "SELECT id, status, mode FROM etl_runs ORDER BY id")
     requests, letters = len(events_api.requests), len(mail_server.messages)
     google.spreadsheet.sheet("Day").cells.clear()
+    # the address of the spreadsheet is as good as its id
+    program.settings["GOOGLE_SHEET_ID"] = f"https://docs.google.com/spreadsheets/d/{google.spreadsheet_id}/edit#gid=0"
 
     finished = program.run("report", "--date", DAY, "--json")
 

@@ -1,9 +1,10 @@
-"""The contract, black box: what is left, told and returned when the source, the database, the sheet or the mail fail."""
+"""The contract, black box: what is left, told and returned when source, database, sheet, mail or patience fail."""
 
 from __future__ import annotations
 
 import signal
 import socket
+import time
 from contextlib import closing, contextmanager
 from datetime import date
 from itertools import repeat
@@ -17,6 +18,7 @@ import trustme
 
 from tests.support.events_api import (
     bom,
+    drip_body,
     echo_key,
     empty,
     gzipped,
@@ -185,6 +187,21 @@ def test_hiccup_of_the_source_is_overcome(program: Program, events_api: EventsSe
     finished = program.run("--date", DAY, "--json", API_CONCURRENCY="1")
 
     assert (finished.code, finished.counts) == (0, (12, 12, 0, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("fault", [hang_before_headers(), drip_body(0.2)], ids=["silence", "drip"])
+def test_source_that_takes_for_ever_is_given_up_in_time(
+    program: Program, events_api: EventsServer, fault: Behaviour
+) -> None:
+    """Neither silence nor a byte now and then holds the program beyond API_DEADLINE."""
+    events_api.serve(make_events(12))
+    events_api.script([fault] * 9, start=LAST_WINDOW)
+    started = time.monotonic()
+
+    finished = program.run("--date", DAY, "--json", API_TIMEOUT="1", API_ATTEMPTS="9", API_DEADLINE="4")
+
+    assert (finished.code, finished.day["status"]) == (1, "failed")
+    assert time.monotonic() - started < 15
 
 
 def test_failed_test_run_tells_the_sender_alone(
@@ -489,6 +506,32 @@ def test_interruption_of_the_load_rolls_it_back(program: Program, events_api: Ev
     assert table_rows(database_url, ROWS) == rows
     assert count(database_url, "lms_activities_rejected") == 0
     assert statuses(database_url) == ["ok", "interrupted"]
+
+
+def test_interruption_at_any_moment_leaves_code_object_ledger_and_table_agreed(
+    program: Program, events_api: EventsServer, google: GoogleStandIn, mail_server: SmtpServer, database_url: str
+) -> None:
+    """Before the commit 130 and nothing is there; after it 3 (or 0 when all was done) and everything is."""
+    program.use(google, mail_server)
+    program.run("--date", "2023-03-31")
+    codes = []
+    for number in range(8):
+        day = date(2023, 4, 1 + number)
+        events_api.serve(make_events(50, day))
+        logs = len(list(program.logs.iterdir()))
+        running = program.start("--date", day.isoformat(), "--json", MAX_NUM_LOGS_FILES="99")
+        while len(list(program.logs.iterdir())) == logs:
+            time.sleep(0.01)
+        time.sleep(0.1 * number)
+        running.signal(signal.SIGINT)
+        finished = running.finish(15)
+
+        codes.append(finished.code)
+        held_rows = table_rows(database_url, "SELECT count(*) FROM lms_activities WHERE created_at::date = %s", day)
+        ledger = table_rows(database_url, "SELECT status FROM etl_runs WHERE process_date = %s", day)
+        assert held_rows == [(0 if finished.code == 130 else 50,)]
+        assert ledger in ([], [("interrupted",)]) if finished.code == 130 else ledger == [(finished.day["status"],)]
+    assert codes == sorted(codes, key=(130, 3, 0).index)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

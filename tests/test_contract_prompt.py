@@ -155,7 +155,7 @@ def test_piped_date_works_as_in_a_terminal(
     program: Program, events_api: EventsServer, database_url: str, typed: str, code: int, day: str | None
 ) -> None:
     """A date may come through a pipe, also after a wrong one; no date at all is wrong usage that names --date."""
-    finished = program.run("--json", typed=typed.encode(), TIMEZONE=noon_zone(), API_WINDOW_MINUTES="1440")
+    finished = program.run("--json", typed=typed, TIMEZONE=noon_zone(), API_WINDOW_MINUTES="1440")
 
     assert finished.code == code
     if day:
@@ -170,8 +170,8 @@ def test_piped_date_works_as_in_a_terminal(
 
 def test_piped_bytes_that_are_no_text_are_wrong_input(program: Program, events_api: EventsServer) -> None:
     """What cannot be decoded is refused like any other nonsense."""
-    finished = program.run("--json", typed=b"\xff\xfe\x00\n")
-    then_right = program.run("--json", typed=b"\xff\xfe\x00\n" + DAY.encode() + b"\n")
+    finished = program.run("--json", typed="\udcff\udcfe\0\n")
+    then_right = program.run("--json", typed=f"\udcff\udcfe\0\n{DAY}\n")
 
     assert (finished.code, then_right.code) == (2, 0)
     assert "--date" in finished.err
@@ -180,7 +180,7 @@ def test_piped_bytes_that_are_no_text_are_wrong_input(program: Program, events_a
 
 def test_endless_nonsense_is_refused_in_the_end(program: Program) -> None:
     """A file piped in by mistake is not read to its end."""
-    finished = program.run("--json", typed=b"nonsense\n" * 10_000)
+    finished = program.run("--json", typed="nonsense\n" * 10_000)
 
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.count("nonsense") == 10
@@ -191,6 +191,6 @@ def test_report_asks_for_its_day_too(program: Program, events_api: EventsServer)
     events_api.serve(make_events(5))
     program.run("--date", DAY)
 
-    finished = program.run("report", "--json", typed=f"{DAY}\n".encode())
+    finished = program.run("report", "--json", typed=f"{DAY}\n")
 
     assert (finished.code, finished.day["date"], finished.day["received"]) == (0, DAY, 5)

@@ -43,7 +43,7 @@ def run_event(user: str, time: str, **changes: Any) -> dict[str, Any]:
     return make_event(**{"lti_user_id": user, "created_at": f"{DAY} {time}", **changes})
 
 
-def submit(user: str, time: str, correct: int | None, **changes: Any) -> dict[str, Any]:
+def submit(user: str, time: str, correct: object, **changes: Any) -> dict[str, Any]:
     """Return a sound submit of a student at a time of 1 April 2023."""
     return run_event(user, time, attempt_type="submit", is_correct=correct, **changes)
 
@@ -67,7 +67,7 @@ def flawed_day() -> list[Any]:
         run_event(VERA, "14:00:00.000002", passback_params=make_passback(VERA, lis_outcome_service_url=...)),
         run_event(VERA, "14:00:00.000002", passback_params=make_passback(VERA, lis_outcome_service_url=...)),
         submit(VERA, "14:00:00.000003", None, passback_params=make_passback(VERA)),
-        # rejected: eight
+        # eight that are to be rejected
         nameless,
         dict(nameless),
         run_event("a" * 31, "13:00:00.000002"),
@@ -639,3 +639,48 @@ def test_hostile_texts_from_the_source_reach_neither_sheet_nor_letter_nor_page(
         if "table" not in place:
             assert "evil.example" not in text, place
             assert "\u001b[31m" not in text, place
+
+
+def test_every_spelling_of_the_contract_is_read_and_every_other_rejected(
+    program: Program, events_api: EventsServer, database_url: str
+) -> None:
+    """Times with `T`, `Z` or an offset become UTC; results may be numbers or booleans; all else is refused."""
+    times = {
+        "2023-04-01 01:00:00": "01:00:00",
+        "2023-04-01T02:00:00.1": "02:00:00.1",
+        "2023-04-01T03:00:00.123456Z": "03:00:00.123456",
+        "2023-04-01 07:30:00+03:30": "04:00:00",
+        "2023-03-31T23:00:00-06:00": "05:00:00",
+        "2023-04-01 06:00": None,
+        "2023-04-01 06:00:00.1234567": None,
+        "2023-04-01 06:00:00 UTC": None,
+        "20230401T060000": None,
+        "2023-02-29 06:00:00": None,
+        "06:00:00 2023-04-01": None,
+        "": None,
+    }
+    wrong_results = [2, -1, "1", 1.5, "true", []]
+    good = [make_event(created_at=time) for time in times]
+    good += [submit(ANNA, f"10:00:0{i}", value) for i, value in enumerate([0, 1, True, False])]
+    refused = [submit(ANNA, f"11:00:0{i}", value) for i, value in enumerate(wrong_results)]
+    events_api.answer(DAY, [*good, *refused])
+
+    finished = program.run("--date", DAY, "--json", API_WINDOW_MINUTES="1440")
+
+    assert finished.counts == (22, 9, 0, 0, 13, 0, 0)
+    rows = table_rows(database_url, "SELECT created_at FROM lms_activities WHERE attempt_type = 'run' ORDER BY 1")
+    read = [time for time in times.values() if time]
+    assert [row[0] for row in rows] == [datetime.fromisoformat(f"{DAY} {time}+00:00") for time in sorted(read)]
+    states = "SELECT is_correct FROM lms_activities WHERE attempt_type = 'submit' ORDER BY created_at"
+    assert [row[0] for row in table_rows(database_url, states)] == [False, True, True, False]
+
+
+def test_length_of_a_user_id_is_a_setting(program: Program, events_api: EventsServer) -> None:
+    """An id of just that length is good, the usual one is then too long."""
+    events_api.serve(
+        [run_event("abc-1234", "10:00:00"), run_event(ANNA, "10:00:01"), run_event("abc 1234", "10:00:02")]
+    )
+
+    finished = program.run("--date", DAY, "--json", LENGTH_OF_USER_ID_FIELD="8")
+
+    assert finished.counts == (3, 1, 0, 0, 2, 0, 0)

@@ -7,11 +7,13 @@ import logging
 import re
 import socket
 import ssl
+import struct
 import threading
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -26,25 +28,31 @@ from app_types import (
     Counts,
     DailyStatistics,
     Day,
+    DayDetails,
     DayOutcome,
     Delivery,
+    HourFigures,
     Language,
     Mode,
+    PublishedDay,
     RefusedRecipient,
     RunStatus,
     Secret,
     SheetOutcome,
+    TaskFigures,
     Window,
 )
 from config import MailSecurity, MailSettings
-from email_notifications import compose, deliver, message_id, probe
-from exceptions import MailError, SourceError
+from email_notifications import LARGEST, Handover, compose, deliver, message_id, probe
+from exceptions import DatabaseError, MailError, SourceError
 from messages import Messages
-from report.content import Cell, CellKind, DayContent, LetterContent, Row, day_content, letter_content
+from report.content import Background, Cell, CellKind, DayContent, Row, day_content
+from report.letter import SHOWN_DAYS, LetterContent, LetterFailure, letter_content
 from tests.support.smtp import DROP, HANG, TRICKLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from tests.support.smtp import SmtpServer
 
@@ -74,17 +82,58 @@ def messages(request: pytest.FixtureRequest) -> Messages:
     return Messages(request.param)
 
 
+PICTURE = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 13, b"IHDR") + bytes(range(256)) * 4
+"""Bytes that no text encoding would leave alone."""
+
+
+def _details(tasks: int = 12) -> DayDetails:
+    start = datetime(2023, 4, 1, tzinfo=ZONE).astimezone(UTC)
+    return DayDetails(
+        hours=tuple(HourFigures(start + timedelta(hours=hour), 10 * hour, 5 * hour, hour) for hour in range(24)),
+        tasks=tuple(
+            TaskFigures(f"course-v1:DEMO+PY-{number % 3}+2023", f"{number:032x}", 30, 60, 40, 3 + number, number)
+            for number in range(tasks)
+        ),
+        stuck_students=17,
+    )
+
+
+def _past(day: date) -> tuple[PublishedDay, ...]:
+    return tuple(
+        PublishedDay(day - timedelta(weeks=week), 1, True, DailyStatistics(1000, 3850, 3000, 900 + week), None)
+        for week in range(1, 9)
+    )
+
+
 def _day(
     messages: Messages,
     day: date = date(2023, 4, 1),
     *,
     mode: Mode = Mode.FULL,
+    complete: bool = True,
     statistics: DailyStatistics = STATISTICS,
+    counts: Counts = COUNTS,
+    **behind: Any,
 ) -> DayContent:
     start = datetime(day.year, day.month, day.day, tzinfo=ZONE).astimezone(UTC)
-    window = Window(start, start + timedelta(hours=24 if mode is Mode.FULL else 1))
-    covered = Day(day, ZONE, mode, window, complete=mode is Mode.FULL)
-    return day_content(covered, statistics, COUNTS, prepared_at=PREPARED, messages=messages)
+    window = Window(start, start + timedelta(hours=1 if mode is Mode.TEST else 24 if complete else 14))
+    covered = Day(day, ZONE, mode, window, complete=mode is Mode.FULL and complete)
+    return day_content(
+        covered, statistics, counts, prepared_at=PREPARED, messages=messages, background=Background(**behind)
+    )
+
+
+def _full_day(messages: Messages, day: date = date(2023, 4, 1), **facts: Any) -> DayContent:
+    """Return a day with all that can be told of one, corrections among it."""
+    return _day(
+        messages,
+        day,
+        details=_details(),
+        past=_past(day),
+        revision=2,
+        previous=DailyStatistics(1200, 3860, 2070, 990),
+        **facts,
+    )
 
 
 def _outcome(day: date = date(2023, 4, 1), **facts: Any) -> DayOutcome:
@@ -96,10 +145,11 @@ def _letter(
     messages: Messages,
     outcomes: Sequence[DayOutcome] | None = None,
     contents: Sequence[DayContent | None] | None = None,
+    **facts: Any,
 ) -> LetterContent:
     outcomes = outcomes or [_outcome(sheet=SheetOutcome.UPDATED, sheet_url=SHEET_URL)]
     contents = contents or [_day(messages) for _ in outcomes]
-    return letter_content(outcomes, contents, prepared_at=PREPARED, messages=messages)
+    return letter_content(outcomes, contents, prepared_at=PREPARED, messages=messages, **facts)
 
 
 def _compose(letter: LetterContent, **changes: Any) -> EmailMessage:
@@ -131,6 +181,13 @@ def _plain(message: EmailMessage) -> str:
 
 def _html(message: EmailMessage) -> str:
     return _part(_sent(message), "html")
+
+
+def _folded(raw: bytes, name: bytes) -> str:
+    """Return a header as it travels, without its line breaks."""
+    head = raw.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b" ")
+    (line,) = [line for line in head.split(b"\r\n") if line.startswith(name + b":")]
+    return line.partition(b":")[2].strip().decode("ascii")
 
 
 class _Seen(HTMLParser):
@@ -199,7 +256,7 @@ def test_letter_has_text_and_html_with_the_same_figures(messages: Messages) -> N
     message = _compose(letter)
     plain, seen = _plain(message), _Seen(_html(message)).text
 
-    content = letter.days[0].content
+    content = letter.day
     assert content is not None
     assert _sent(message).get_content_type() == "multipart/alternative"
     for row in (*content.figures, *content.counts):
@@ -236,6 +293,7 @@ def test_long_cyrillic_subject_survives_the_way() -> None:
 
     assert raw.isascii()
     assert str(message_from_bytes(raw, policy=policy.default)["Subject"]) == subject
+    assert str(make_header(decode_header(_folded(raw, b"Subject")))) == subject
     assert max(map(len, raw.partition(b"\r\n\r\n")[0].split(b"\r\n"))) <= 998
 
 
@@ -263,6 +321,17 @@ def test_any_subject_becomes_one_clean_header(subject: str) -> None:
     assert b"\0" not in head
     assert not any(character in read for character in "\0\r\n\v\x85\u2028\u2029\u202e")
     assert [c for c in subject if c.isalnum()][:100] == [c for c in read if c.isalnum()][:100]
+    assert read == str(make_header(decode_header(_folded(message.as_bytes(), b"Subject"))))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text(st.sampled_from("abЖё:,·%12\u00a0"), min_size=1, max_size=15), min_size=1, max_size=12))
+def test_subject_keeps_its_blanks(words: list[str]) -> None:
+    """However a subject is cut into encoded words, its own words stay apart."""
+    subject = " ".join(words)
+    message = _sent(_compose(replace(_letter(Messages(Language.ENGLISH)), subject=subject)))
+
+    assert str(message["Subject"]) == subject
 
 
 @pytest.mark.parametrize("field", ["sender", "recipients", "message_id"])
@@ -287,25 +356,33 @@ def test_hostile_text_in_content_is_only_text(messages: Messages) -> None:
     """Markup in any field of the content is shown, never obeyed."""
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
     row = Row("unique_users", evil, Cell(CellKind.COUNT, 1, evil))
+    plain = _full_day(messages)
+    cell = Cell(CellKind.TEXT, evil, evil)
     day = replace(
-        _day(messages), title=evil, partial=evil, warnings=(evil,), figures=(row,), counts=(row,), facts=(row,),
-        figures_heading=evil, counts_heading=evil,
+        plain, title=evil, partial=evil, warnings=(evil,), figures=(row,), counts=(row,), facts=(row,), stuck=row,
+        figures_heading=evil, counts_heading=evil, correction_text=evil, trust=replace(plain.trust, text=evil),
+        corrections=tuple(replace(each, label=evil, old=cell, new=cell) for each in plain.corrections),
+        hardest=replace(plain.hardest, title=evil, note=evil, rows=tuple((cell, cell, *each[2:]) for each in plain.hardest.rows)),
+        hours_chart=replace(plain.hours_chart, title=evil, summary=evil),
     )  # fmt: skip
-    letter = replace(
-        _letter(messages), subject=evil, heading=evil, outcome=evil, partial=evil, warnings=(evil,), sheet_label=evil,
-        sheet_url='https://example.org/" onclick="alert(1)', footer=evil,
-    )  # fmt: skip
-    broken = replace(letter.days[0], content=None, title=evil, problem=evil, kept=evil, remedy=evil, command=evil)
-    good = replace(letter.days[0], content=day)
-
-    for days in ((good,), (broken,), (good, broken, good)):
-        message = _compose(replace(letter, days=days))
-        seen = _Seen(_html(message))
-        assert not {"script", "img"} & set(seen.tags)
-        assert not [name for name, _ in seen.attributes if name.startswith("on")]
-        assert "<script>alert(1)</script>" in seen.text
-        assert "{{7*7}}" in seen.text
-        assert "<script>" in _plain(message)
+    failure = LetterFailure(days=(evil,), problem=evil, kept=evil, remedy=evil, commands=(evil,))
+    for days in ([day], [day, day]):
+        letter = replace(
+            _letter(messages, [_outcome(date(2023, 4, number + 1)) for number in range(len(days))], days),
+            subject=evil, heading=evil, outcome=evil, partial=evil, failures=(failure,), warnings=(evil,),
+            sheet_label=evil, sheet_url='https://example.org/" onclick="alert(1)', sheet_warning=evil, footer=evil,
+        )  # fmt: skip
+        for picture in (None, PICTURE):
+            message = _compose(letter, picture=picture)
+            seen = _Seen(_html(message))
+            assert "script" not in seen.tags
+            assert [value for name, value in seen.attributes if name == "src"] == (
+                ["cid:picture.1@example.org"] if picture and len(days) == 1 else []
+            )
+            assert not [name for name, _ in seen.attributes if name.startswith("on")]
+            assert "<script>alert(1)</script>" in seen.text
+            assert "{{7*7}}" in seen.text
+            assert "<script>" in _plain(message)
 
 
 def test_html_asks_the_network_for_nothing(messages: Messages) -> None:
@@ -355,10 +432,9 @@ def test_sheet_link_only_where_the_sheet_was_updated(messages: Messages) -> None
     assert SHEET_URL in _plain(_compose(_letter(messages)))
     assert SHEET_URL not in _plain(message) + _html(message)
     assert "href" not in _html(message)
-    assert letter.warnings
-    for warning in letter.warnings:
-        assert warning in " ".join(_plain(message).split("\n  "))
-        assert warning in _Seen(_html(message)).text
+    assert letter.sheet_warning
+    assert letter.sheet_warning in " ".join(_plain(message).split("\n  "))
+    assert letter.sheet_warning in _Seen(_html(message)).text
 
 
 def test_failed_day_tells_what_was_kept_and_what_to_do(messages: Messages) -> None:
@@ -367,9 +443,9 @@ def test_failed_day_tells_what_was_kept_and_what_to_do(messages: Messages) -> No
     letter = _letter(messages, [_outcome(status=RunStatus.FAILED, error=error, statistics=None)], [None])
     message = _compose(letter)
     plain, seen = _plain(message), _Seen(_html(message)).text
-    day = letter.days[0]
+    (failure,) = letter.failures
 
-    for text in (day.problem, day.kept, day.remedy, letter.outcome):
+    for text in (failure.problem, failure.kept, failure.remedy, letter.outcome):
         assert text is not None
         assert text in plain
         assert text in seen
@@ -390,7 +466,8 @@ def test_range_tells_failures_first_then_a_row_a_day(messages: Messages) -> None
     letter = _letter(messages, outcomes, contents)
     plain, page = _plain(_compose(letter)), _html(_compose(letter))
 
-    problem = letter.days[3].problem
+    (failure,) = letter.failures
+    problem = failure.problem
     assert problem is not None
     assert plain.count(problem) == page.count(problem) == 1
     assert plain.index(problem) < plain.index("-------------  ")
@@ -417,6 +494,299 @@ def test_empty_day_is_told_without_a_share(messages: Messages) -> None:
 
     assert "—" in _plain(message)
     assert "—" in _html(message)
+
+
+def _in_order(text: str, *pieces: str | None) -> None:
+    """Check that texts stand in a text, one after the other."""
+    place = 0
+    for piece in pieces:
+        assert piece
+        found = text.find(piece, place)
+        assert found >= 0, f"not after the others: {piece}"
+        place = found + len(piece)
+
+
+def _flat(text: str) -> str:
+    """Return a plain text without its line breaks and frames."""
+    return re.sub(r"[ \n]+", " ", text)
+
+
+def test_letter_of_a_day_tells_the_important_first(messages: Messages) -> None:
+    """Label, trust, figures, corrections, picture, hard tasks, stuck students, warnings, counts, link, footer."""
+    day = _full_day(messages, complete=False)
+    outcome = _outcome(sheet=SheetOutcome.UPDATED, sheet_url=SHEET_URL, troubles=(MailError("Some trouble."),))
+    letter = _letter(messages, [outcome], [day])
+    message = _compose(letter, picture=PICTURE)
+    figures = [text for row in day.figures if row.key != "success_share" for text in (row.label, row.cell.text)]
+
+    for text in (_Seen(_html(message)).text, _flat(_plain(message))):
+        start = letter.heading if text.startswith(letter.heading) else day.partial
+        _in_order(text, start, day.trust.text)
+        _in_order(text, day.trust.text, *figures[2:], day.correction_text)
+        _in_order(text, day.correction_text, day.hours_chart.title, day.hardest.title)
+        _in_order(text, day.hardest.title, day.stuck.label, letter.warnings[0], *day.warnings)
+        _in_order(text, day.warnings[-1], day.counts_heading, letter.sheet_label, letter.footer)
+
+
+def test_figures_are_told_with_what_is_usual(messages: Messages) -> None:
+    """Each figure has an arrow, a word and the median; a note says what the median is of."""
+    day = _full_day(messages)
+    letter = _letter(messages, [_outcome()], [day])
+    seen, plain = _Seen(_html(_compose(letter))).text, _plain(_compose(letter))
+
+    assert all(row.compared for row in day.figures)
+    for row in day.figures:
+        assert row.compared
+        told = f"{row.compared.arrow} {row.compared.word} ({row.compared.median.text})"
+        assert told in seen
+        assert re.search(rf"^  {re.escape(row.label)} .*\n +{re.escape(told)}$", plain, re.MULTILINE)
+    assert letter.comparison_note
+    assert letter.comparison_note in seen
+    assert letter.comparison_note in _flat(plain)
+
+
+def test_nothing_is_compared_where_nothing_is_usual(messages: Messages) -> None:
+    """Without enough earlier days there is neither an arrow nor a note about brackets."""
+    letter = _letter(messages)
+
+    assert letter.comparison_note is None
+    assert not set("▲▼≈") & set(_html(_compose(letter)) + _plain(_compose(letter)))
+
+
+def test_corrections_show_old_and_new(messages: Messages) -> None:
+    """Every changed figure stands there with both values; the subject says that the day was corrected."""
+    day = _full_day(messages)
+    letter = _letter(messages, [_outcome()], [day])
+    message = _compose(letter)
+
+    assert len(day.corrections) >= 4
+    for each in day.corrections:
+        assert f"{each.label} {each.old.text} {each.new.text}" in _Seen(_html(message)).text
+        assert f"{each.label}: {each.old.text} → {each.new.text}" in _flat(_plain(message))
+    corrected = {Language.RUSSIAN: "Учёба 1 апреля 2023, исправлено: 1\u00a0204 студента, 47\u00a0% верных"}
+    expected = corrected.get(messages.language, "Learning on 1 April 2023, corrected: 1,204 students, 47% correct")
+    assert letter.subject == expected
+
+
+def test_subject_tells_two_figures(messages: Messages) -> None:
+    """A reader who opens nothing still knows how many came and how well it went."""
+    subject = _letter(messages).subject
+
+    if messages.language is Language.RUSSIAN:
+        assert subject == "Учёба 1 апреля 2023: 1\u00a0204 студента, 47\u00a0% верных"
+    else:
+        assert subject == "Learning on 1 April 2023: 1,204 students, 47% correct"
+
+
+def test_five_hardest_tasks_are_told(messages: Messages) -> None:
+    """The first five of the table of tasks, each with its figures."""
+    day = _full_day(messages)
+    letter = _letter(messages, [_outcome()], [day])
+    seen, plain = _Seen(_html(_compose(letter))).text, _flat(_plain(_compose(letter)))
+
+    assert len(day.hardest.rows) == 10
+    assert len(letter.hardest) == 5
+    for row, task in zip(day.hardest.rows, letter.hardest, strict=False):
+        for cell in row:
+            assert cell.text in f"{task.course} {task.task} {task.score} {task.details}"
+        for text in (task.course, task.task, task.score, *task.details):
+            assert text in seen
+            assert text in plain
+    assert day.hardest.rows[5][1].text not in seen + plain
+
+
+def test_picture_is_in_the_letter_with_its_words(messages: Messages) -> None:
+    """The HTML shows the image that travels with it; who does not see it reads the summary."""
+    letter = _letter(messages, [_outcome()], [_full_day(messages)])
+    message = _sent(_compose(letter, picture=PICTURE))
+    assert letter.picture is not None
+    (image,) = [part for part in message.walk() if part.get_content_type() == "image/png"]
+    (related,) = [part for part in message.walk() if part.get_content_type() == "multipart/related"]
+    attributes = _Seen(_html(message)).attributes
+
+    assert [part.get_content_type() for part in message.walk()] == [
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+    ]
+    assert image in related.get_payload()
+    assert image.get_content() == PICTURE
+    assert image.get_content_disposition() == "inline"
+    assert ("src", f"cid:{str(image['Content-ID']).strip('<>')}") in attributes
+    assert ("alt", letter.picture.summary) in attributes
+    assert letter.picture.summary in _flat(_plain(message))
+
+
+def test_picture_that_could_not_be_drawn_is_told_in_words(messages: Messages) -> None:
+    """No broken image: the sentence stands in its place."""
+    letter = _letter(messages, [_outcome()], [_full_day(messages)])
+    page = _html(_compose(letter))
+
+    assert letter.picture is not None
+    assert "<img" not in page
+    assert letter.picture.summary in _Seen(page).text
+
+
+def test_nothing_is_drawn_where_there_is_nothing_to_see(messages: Messages) -> None:
+    """Neither an empty day nor one hour of a test nor many days have a picture of hours."""
+    quiet = tuple(replace(hour, runs=0, submits=0, successful_submits=0) for hour in _details().hours)
+    empty = _day(messages, statistics=DailyStatistics(0, 0, 0, 0), details=DayDetails(hours=quiet))
+    test = _day(messages, mode=Mode.TEST, details=_details())
+    days = [_full_day(messages, date(2023, 4, number)) for number in (1, 2)]
+
+    assert _letter(messages, [_outcome()], [empty]).picture is None
+    assert _letter(messages, [_outcome(mode=Mode.TEST, complete=False)], [test]).picture is None
+    assert _letter(messages, [_outcome(day.date) for day in days], days).picture is None
+    assert _letter(messages, [_outcome()], [_full_day(messages)]).picture is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["<p>Straße, Учёба = 1</p>\n", "<p>" + "Учёба " * 2000 + "</p>\n"], ids=["ascii", "ru"]
+)
+def test_page_is_attached_as_it_is(messages: Messages, tmp_path: Path, text: str) -> None:
+    """The page travels under its own name, not shown as a part of the letter, and reads as it was written."""
+    page = tmp_path / "2023-04-01.html"
+    page.write_text(text, encoding="utf-8")
+    letter = _letter(messages)
+    message = _sent(_compose(letter, page=page, picture=PICTURE))
+    (attachment,) = message.iter_attachments()
+
+    assert attachment.get_content_type() == "text/html"
+    assert attachment.get_content_disposition() == "attachment"
+    assert attachment.get_filename() == "2023-04-01.html"
+    assert attachment.get_content().replace("\r\n", "\n") == text
+    assert letter.page_attached in _flat(_plain(message))
+    assert letter.page_attached in _Seen(_html(message)).text
+    assert str(message["Content-Language"]) == messages.language.value
+    assert message.as_bytes().isascii()
+
+
+def test_page_that_is_too_large_stays_at_home(messages: Messages, tmp_path: Path) -> None:
+    """A letter of more than 200 kB goes without the page, with its picture, and says so."""
+    page = tmp_path / "2023-04-01.html"
+    page.write_text("<p>words and figures</p>\n" * 10_000, encoding="utf-8")
+    letter = _letter(messages, [_outcome()], [_full_day(messages)])
+    message = _compose(letter, page=page, picture=PICTURE)
+
+    assert len(message.as_bytes()) <= LARGEST
+    assert not list(message.iter_attachments())
+    assert letter.page_left_out in _flat(_plain(message))
+    assert letter.page_left_out in _Seen(_html(message)).text
+    assert "image/png" in [part.get_content_type() for part in message.walk()]
+
+
+def test_picture_that_is_too_large_stays_at_home(messages: Messages) -> None:
+    """Whatever is drawn, a letter stays small."""
+    letter = _letter(messages, [_outcome()], [_full_day(messages)])
+    message = _compose(letter, picture=PICTURE * 200)
+
+    assert len(message.as_bytes()) <= LARGEST
+    assert "<img" not in _html(message)
+
+
+def test_real_page_and_picture_fit_into_a_letter(messages: Messages, tmp_path: Path) -> None:
+    """A full day's letter holds all that it should, below 200 kB."""
+    from report import charts
+    from report.page import write_page
+
+    day = _full_day(messages)
+    letter = _letter(messages, [_outcome(sheet=SheetOutcome.UPDATED, sheet_url=SHEET_URL)], [day])
+    assert letter.picture
+    message = _compose(letter, picture=charts.png(letter.picture), page=write_page(day, tmp_path))
+
+    assert len(message.as_bytes()) <= LARGEST
+    assert len(list(message.iter_attachments())) == 1
+    assert "image/png" in [part.get_content_type() for part in message.walk()]
+
+
+def test_year_of_days_makes_a_small_letter(messages: Messages) -> None:
+    """A long range tells its last two months and how many days it leaves out; the letter stays below 200 kB."""
+    days = [date(2023, 1, 1) + timedelta(days=number) for number in range(365)]
+    error = SourceError("The events API did not answer in time.", remedy="Try again later.")
+    outcomes = [
+        _outcome(day, status=RunStatus.FAILED, error=error, statistics=None) if day.day % 2 else _outcome(day)
+        for day in days
+    ]
+    contents = [
+        None if outcome.status is RunStatus.FAILED else _full_day(messages, outcome.date, complete=False)
+        for outcome in outcomes
+    ]
+    letter = _letter(messages, outcomes, contents)
+    message = _compose(letter)
+
+    assert len(letter.days) == SHOWN_DAYS
+    assert letter.days[-1].content.date == days[-2]
+    assert letter.days_left_out
+    assert letter.days_left_out in _flat(_plain(message))
+    assert len(message.as_bytes()) <= LARGEST
+
+
+def test_failed_days_in_a_row_have_one_command(messages: Messages) -> None:
+    """Days without a gap are named and repeated together."""
+    days = [date(2023, 4, 1) + timedelta(days=number) for number in range(6)]
+    error = SourceError("The events API did not answer in time.")
+    outcomes = [
+        _outcome(day) if day.day == 4 else _outcome(day, status=RunStatus.FAILED, error=error, statistics=None)
+        for day in days
+    ]
+    contents = [_day(messages, day) if day.day == 4 else None for day in days]
+    (failure,) = _letter(messages, outcomes, contents).failures
+
+    assert failure.commands == (
+        "python data_processor.py --from 2023-04-01 --to 2023-04-03",
+        "python data_processor.py --from 2023-04-05 --to 2023-04-06",
+    )
+    assert len(failure.days) == 2
+
+
+def test_day_that_is_loaded_but_not_counted_is_not_called_unchanged(messages: Messages) -> None:
+    """Where the failure came after the load, the letter says that the events are there, and how to report on them."""
+    outcome = _outcome(status=RunStatus.PARTIAL, error=MailError("Something broke."), statistics=None, counts=COUNTS)
+    letter = _letter(messages, [outcome], [None])
+    (failure,) = letter.failures
+
+    assert failure.kept == messages.text("The events are loaded; only the report is missing.")
+    assert failure.commands == ("python data_processor.py report --date 2023-04-01",)
+    assert letter.subject == messages.text("%(span)s: loaded, but not counted", span=letter.heading)
+
+
+def test_label_of_a_range_says_which_day_it_means(messages: Messages) -> None:
+    """One unfinished day is named, several are counted, and a test is one of every day."""
+    days = [date(2023, 4, 1) + timedelta(days=number) for number in range(4)]
+
+    def letter(contents: list[DayContent]) -> LetterContent:
+        return _letter(messages, [_outcome(content.date) for content in contents], contents)
+
+    one = letter([_day(messages, day, complete=day != days[-1]) for day in days])
+    two = letter([_day(messages, day, complete=day in days[:2]) for day in days])
+    test = letter([_day(messages, day, mode=Mode.TEST) for day in days])
+
+    unfinished = one.days[-1].content.partial
+    assert one.partial == f"{messages.date(days[-1])} — {unfinished}"
+    assert two.partial is not None
+    assert ("2 из этих дней" if messages.language is Language.RUSSIAN else "2 of these days") in two.partial
+    assert test.partial == messages.text("PARTIAL: a test run, the first hour of each day only")
+    for each in (one, two, test):
+        assert each.subject.startswith(messages.text("PARTIAL"))
+        assert _Seen(_html(_compose(each))).text.strip().startswith(str(each.partial))
+    assert unfinished in _Seen(_html(_compose(two))).text.split(messages.date(days[2]))[1]
+
+
+def test_range_marks_its_unusual_days(messages: Messages) -> None:
+    """Below the date stands what is doubtful or corrected; corrections that were told before are not listed again."""
+    days = [date(2023, 4, 1) + timedelta(days=number) for number in range(3)]
+    sound = replace(COUNTS, missing_at_source=0)
+    contents = [_day(messages, days[0]), *(_full_day(messages, day, counts=sound) for day in days[1:])]
+    letter = _letter(messages, [_outcome(day) for day in days], contents, told={days[1]})
+    seen = _Seen(_html(_compose(letter))).text
+
+    corrected = messages.text("corrected, revision %(revision)s", revision=2)
+    assert [each.remarks for each in letter.days] == [(contents[0].trust.text,), (corrected,), (corrected,)]
+    assert [bool(each.corrections) for each in letter.days] == [False, False, True]
+    assert seen.count(corrected) == 2
+    assert seen.count(contents[2].corrections[0].old.text + " →") == 1
 
 
 def test_message_id_is_stable_for_the_same_figures() -> None:
@@ -633,6 +1003,60 @@ def test_no_answer_to_the_letter_is_unknown_at_the_deadline(
 
     assert time.monotonic() - started < 2.0
     assert server.connections == 1
+
+
+def test_handover_is_told_step_by_step(smtp_server: StartServer, english_letter: EmailMessage) -> None:
+    """The caller knows when the server may accept the letter, and when it did or did not, for each attempt."""
+    server = smtp_server(script={"letter": ["451 later"], f"rcpt {B}": ["250 ok", "450 later"]})
+    steps: list[tuple[str, int]] = []
+    deliver(
+        server.settings(), english_letter, recipients=(A, B), pause=0.01,
+        on_handover=lambda step: steps.append((step, len(server.messages))),
+    )  # fmt: skip
+
+    begun, accepted, refused = Handover.BEGUN, Handover.ACCEPTED, Handover.REFUSED
+    assert steps == [(begun, 0), (refused, 0), (begun, 0), (accepted, 1), (begun, 1), (accepted, 2)]
+
+
+@pytest.mark.parametrize("step", ["greeting", "ehlo", "mail", f"rcpt {A}", "data"])
+def test_handover_begins_only_when_the_server_could_accept(
+    smtp_server: StartServer, english_letter: EmailMessage, step: str
+) -> None:
+    """Whatever fails before the letter is out leaves no doubt about it."""
+    server = smtp_server(script={step: itertools.repeat("554 no")})
+    steps: list[Handover] = []
+    with pytest.raises(MailError):
+        deliver(server.settings(), english_letter, recipients=(A,), pause=0.01, on_handover=steps.append)
+
+    assert steps == []
+
+
+def test_lost_answer_leaves_the_handover_open(smtp_server: StartServer, english_letter: EmailMessage) -> None:
+    """After a lost answer nobody is told that the letter was accepted, nor that it was refused."""
+    steps: list[Handover] = []
+    with pytest.raises(MailError, match="is not known"):
+        deliver(
+            smtp_server(script={"letter": [DROP]}).settings(), english_letter, recipients=(A,),
+            on_handover=steps.append,
+        )  # fmt: skip
+
+    assert steps == [Handover.BEGUN]
+
+
+def test_letter_that_cannot_be_written_down_is_not_handed_over(
+    smtp_server: StartServer, english_letter: EmailMessage
+) -> None:
+    """What the caller raises before the last line keeps the server from accepting the letter."""
+    server = smtp_server()
+
+    def refuse(_: Handover) -> None:
+        raise DatabaseError("The database is gone.")
+
+    with pytest.raises(DatabaseError):
+        deliver(server.settings(), english_letter, recipients=(A,), on_handover=refuse)
+
+    assert server.verbs[-1] == "DATA"
+    assert not server.messages
 
 
 @pytest.mark.parametrize("farewell", [DROP, "500 what?", "421 bye"])

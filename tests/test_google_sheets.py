@@ -17,13 +17,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import google_sheets
+from sheets import client
 from app_types import Counts, DailyStatistics, Day, Language, Mode, Window
 from exceptions import SheetError
-from google_sheets import METADATA_KEY, probe, publish
+from google_sheets import probe, publish
+from sheets.spreadsheet import WORKSHEET_KEY
 from messages import Messages
 from report.content import Cell, CellKind, DayContent, Row, day_content
-from tests.support.google import SPREADSHEET_ID, GoogleStandIn, google_error
+from tests.support.google import GoogleStandIn, google_error
+from tests.support.google_spreadsheet import SPREADSHEET_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -391,7 +393,7 @@ def test_worksheet_with_our_title_is_adopted(google: GoogleStandIn, language: La
 
     assert google.spreadsheet.titles() == ["Sheet1", "Day", "History"]
     history = google.spreadsheet.sheet("History")
-    assert [(mark["metadataKey"], mark["metadataValue"]) for mark in history.marks] == [(METADATA_KEY, "history")]
+    assert [(mark["metadataKey"], mark["metadataValue"]) for mark in history.marks] == [(WORKSHEET_KEY, "history")]
     assert history.marks[0]["visibility"] == "DOCUMENT"
     assert (history.rows, history.columns) == (4, len(sheet_content().history))
     assert history.frozen_rows == 1
@@ -651,7 +653,7 @@ def test_dripping_answer_ends_within_the_deadline(google: GoogleStandIn) -> None
 
 def test_answer_that_unpacks_without_end_is_not_read(google: GoogleStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size of an answer is bounded after unpacking."""
-    monkeypatch.setattr(google_sheets, "_LARGEST_ANSWER", 1_000_000)
+    monkeypatch.setattr(client, "_LARGEST_ANSWER", 1_000_000)
     sheets = [{"properties": {"sheetId": 0, "title": "Sheet1"}}]
     bomb = gzip.compress(json.dumps({"sheets": sheets, "padding": " " * 2_000_000}).encode())
     google.fail(200, call="get", times=None, body=bomb, headers={"Content-Encoding": "gzip"})
@@ -675,7 +677,7 @@ def test_answer_that_unpacks_without_end_is_not_read(google: GoogleStandIn, monk
 )
 def test_retry_after_is_honoured_up_to_a_minute(text: str, seconds: float | None) -> None:
     """Seconds or a date, cut to 60 s; what cannot be read says nothing."""
-    assert google_sheets._retry_after(text) == seconds  # the waiting itself would take a minute
+    assert client._retry_after(text) == seconds  # the waiting itself would take a minute
 
 
 # Faults that do not pass
@@ -918,7 +920,7 @@ def test_stand_in_refuses_what_google_does_not_describe(google: GoogleStandIn, v
 
 def test_stand_in_applies_all_requests_or_none(google: GoogleStandIn) -> None:
     """A batch with one bad request leaves the spreadsheet as it was."""
-    from tests.support.google import RefusedError
+    from tests.support.google_schema import RefusedError
 
     before = sheet_state(google)
     good = {"addSheet": {"properties": {"sheetId": 5, "title": "New"}}}

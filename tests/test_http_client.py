@@ -783,10 +783,11 @@ def test_echoed_key_is_struck_out(api: EventsServer, spelled: str, answer: Any, 
 
 def test_key_that_fills_an_error_is_struck_out(api: EventsServer) -> None:
     """Of a text that was cut in the middle of the key no part of the key is shown."""
-    api.always(status(400, body=(CLIENT_KEY * 1_000).encode()))
+    api.client_key = "0123456789abcdef" * 4
+    api.always(status(400, body=(api.client_key * 1_000).encode()))
     text = str(refusal(api.settings()).fields["text"])
 
-    assert set(text) <= {"*", "…"}
+    assert set(text) == {"*"}
 
 
 def test_key_with_quotes_is_struck_out(api: EventsServer) -> None:

@@ -149,7 +149,7 @@ class TerminalSession:
         self._seen = 0
 
     def type(self, text: str) -> None:
-        """Press keys: `\\r` is Enter, `\\x03` is Ctrl-C, `\\x04` is Ctrl-D."""
+        """Press keys: a carriage return is Enter, 3 is Ctrl-C, 4 is Ctrl-D."""
         os.write(self._master, text.encode())
 
     def wait_for(self, text: str, limit: float = 20.0) -> None:
@@ -289,12 +289,12 @@ class Program:
         environ = {**passed_on, **blank, "HOME": str(self.folder), **self.settings, **changes}
         return {name: value for name, value in environ.items() if value is not None}
 
-    def start(self, *arguments: str, typed: bytes | None = None, **changes: str | None) -> Running:
+    def start(self, *arguments: str, typed: str | None = None, **changes: str | None) -> Running:
         """Start a run.
 
         Args:
             arguments: of the command line.
-            typed: what is piped to its standard input; without it, that is empty.
+            typed: what is piped to its standard input, bytes that are no text as surrogates; without it, that is empty.
             changes: to the environment.
         """
         process = subprocess.Popen(
@@ -308,12 +308,12 @@ class Program:
         if typed is not None:
             assert process.stdin
             with suppress(BrokenPipeError):
-                process.stdin.write(typed)
+                process.stdin.write(typed.encode("utf-8", "surrogateescape"))
                 process.stdin.flush()
             # `communicate` closes it
         return Running(self, process, arguments)
 
-    def run(self, *arguments: str, typed: bytes | None = None, **changes: str | None) -> Finished:
+    def run(self, *arguments: str, typed: str | None = None, **changes: str | None) -> Finished:
         """Run it to its end."""
         return self.start(*arguments, typed=typed, **changes).finish()
 
