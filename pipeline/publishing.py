@@ -23,9 +23,10 @@ _LOOK_BACK = timedelta(weeks=8)
 
 
 def publish(job: Job, database: Database, run: DayRun) -> None:
-    """Make the local report and bring the sheet up to date; a failure of the one does not stop the other."""
+    """Write page, workbook and calendar and bring the sheet up to date; a failure of one does not stop the other."""
     from pipeline.calendar import write_calendar
     from report.page import write_page
+    from report.workbook import write_workbook
 
     run.background = _background(database, run)
     run.prepared_at = datetime.now(UTC)
@@ -34,6 +35,7 @@ def publish(job: Job, database: Database, run: DayRun) -> None:
         return
     try:
         job.pages.append(write_page(run.content, job.settings.reports_path))
+        job.pages.append(write_workbook(run.content, job.settings.reports_path))
         write_calendar(job, database)
     except ReportError as error:
         run.trouble(error)

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from report.parts import Chart, Correction, Table
 
 SHOWN_TASKS: Final = 5
-SHOWN_DAYS: Final = 62
-"""Two months: a letter with more rows is read by nobody, and some clients would cut it off."""
+SHOWN_DAYS: Final = 31
+"""A month: some clients cut letters off that are longer, and nobody reads them."""
 
 _SHOWN_FAILURES: Final = 20
+_SHOWN_CORRECTIONS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,15 @@ def letter_content(
         contents: the content of each day, None where there is none.
         prepared_at: an aware moment in the operator's zone.
         messages: the language.
-        told: days whose figures an earlier letter told; a range lists their corrections no more.
+        told: days whose figures an earlier letter told; a range does not list their corrections again.
     """
     text = messages.text
     is_range = len(outcomes) > 1
     done = [content for content in contents if content]
     day = None if is_range or not done else done[0]
-    days = [_letter_day(content, told, messages) for content in done] if is_range else []
+    corrected = [content.date for content in done if content.corrections and content.date not in told]
+    listed = corrected[-_SHOWN_CORRECTIONS:]
+    days = [_letter_day(content, listed, messages) for content in done] if is_range else []
     partial = _partial(done, messages, is_range=is_range)
     return LetterContent(
         language=messages.language,
@@ -275,7 +278,7 @@ def _command(span: Sequence[date], *, is_loaded: bool, is_test: bool) -> str:
     return " ".join([*words, *(["--test"] if is_test else [])])
 
 
-def _letter_day(content: DayContent, told: Collection[date], messages: Messages) -> LetterDay:
+def _letter_day(content: DayContent, listed: Collection[date], messages: Messages) -> LetterDay:
     remarks = []
     if content.partial:
         remarks.append(content.partial)
@@ -283,7 +286,7 @@ def _letter_day(content: DayContent, told: Collection[date], messages: Messages)
         remarks.append(content.trust.text)
     if content.corrections:
         remarks.append(messages.text("corrected, revision %(revision)s", revision=content.revision))
-    return LetterDay(content, tuple(remarks), () if content.date in told else content.corrections)
+    return LetterDay(content, tuple(remarks), content.corrections if content.date in listed else ())
 
 
 def _days_left_out(number: int, messages: Messages) -> str | None:

@@ -100,7 +100,7 @@ def figure(chart: Chart, table: Table, columns: Collection[str] = ()) -> Figure:
     return Figure(chart, _drawn(chart, charts.WIDTH), _drawn(chart, _NARROW), numbers)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _drawn(chart: Chart, width: int) -> str:
     """Draw a chart; the calendar shows those of the page that was drawn before it."""
     return charts.svg(chart, width=width)

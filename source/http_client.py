@@ -70,7 +70,7 @@ class SourceClient:
         # Neither .netrc nor another CA bundle from the environment; only a proxy for HTTPS, which sees no request.
         self._session.trust_env = False
         proxy = getproxies().get("https")
-        if proxy and settings.url.startswith("https:") and not proxy_bypass(settings.url.split("/")[2]):
+        if proxy and not proxy_bypass(settings.url.split("/")[2]):
             self._session.proxies = {"https": proxy}
         self._session.headers.update({"Accept": "application/json", "User-Agent": "learning-events-etl"})
         logging.getLogger("urllib3.connection").addFilter(_holds_no_url)

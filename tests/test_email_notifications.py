@@ -362,7 +362,7 @@ def test_hostile_text_in_content_is_only_text(messages: Messages) -> None:
         plain, title=evil, partial=evil, warnings=(evil,), figures=(row,), counts=(row,), facts=(row,), stuck=row,
         figures_heading=evil, counts_heading=evil, correction_text=evil, trust=replace(plain.trust, text=evil),
         corrections=tuple(replace(each, label=evil, old=cell, new=cell) for each in plain.corrections),
-        hardest=replace(plain.hardest, title=evil, note=evil, rows=tuple((cell, cell, *each[2:]) for each in plain.hardest.rows)),
+        hardest=replace(plain.hardest, title=evil, note=evil, rows=((cell, cell, *plain.hardest.rows[0][2:]),)),
         hours_chart=replace(plain.hours_chart, title=evil, summary=evil),
     )  # fmt: skip
     failure = LetterFailure(days=(evil,), problem=evil, kept=evil, remedy=evil, commands=(evil,))
@@ -702,7 +702,7 @@ def test_real_page_and_picture_fit_into_a_letter(messages: Messages, tmp_path: P
 
 
 def test_year_of_days_makes_a_small_letter(messages: Messages) -> None:
-    """A long range tells its last two months and how many days it leaves out; the letter stays below 200 kB."""
+    """A long range tells its last month and how many days it leaves out; no client has to cut it off."""
     days = [date(2023, 1, 1) + timedelta(days=number) for number in range(365)]
     error = SourceError("The events API did not answer in time.", remedy="Try again later.")
     outcomes = [
@@ -720,6 +720,7 @@ def test_year_of_days_makes_a_small_letter(messages: Messages) -> None:
     assert letter.days[-1].content.date == days[-2]
     assert letter.days_left_out
     assert letter.days_left_out in _flat(_plain(message))
+    assert len(_html(message).encode()) < 100_000
     assert len(message.as_bytes()) <= LARGEST
 
 
@@ -763,7 +764,7 @@ def test_label_of_a_range_says_which_day_it_means(messages: Messages) -> None:
     two = letter([_day(messages, day, complete=day in days[:2]) for day in days])
     test = letter([_day(messages, day, mode=Mode.TEST) for day in days])
 
-    unfinished = one.days[-1].content.partial
+    unfinished = str(one.days[-1].content.partial)
     assert one.partial == f"{messages.date(days[-1])} — {unfinished}"
     assert two.partial is not None
     assert ("2 из этих дней" if messages.language is Language.RUSSIAN else "2 of these days") in two.partial
@@ -1018,7 +1019,7 @@ def test_handover_is_told_step_by_step(smtp_server: StartServer, english_letter:
     assert steps == [(begun, 0), (refused, 0), (begun, 0), (accepted, 1), (begun, 1), (accepted, 2)]
 
 
-@pytest.mark.parametrize("step", ["greeting", "ehlo", "mail", f"rcpt {A}", "data"])
+@pytest.mark.parametrize("step", ["greeting", "mail", f"rcpt {A}", "data"])
 def test_handover_begins_only_when_the_server_could_accept(
     smtp_server: StartServer, english_letter: EmailMessage, step: str
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from google_sheets import publish
 from tests.support.google_schema import RefusedError
-from tests.support.google_spreadsheet import SPREADSHEET_ID, StandInSpreadsheet
+from tests.support.google_spreadsheet import SPREADSHEET_ID
 from tests.support.sheet_contents import sheet_content, sheet_state
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ def test_stand_in_refuses_what_google_does_not_describe(google: GoogleStandIn, v
 
 def test_stand_in_applies_all_requests_or_none(google: GoogleStandIn) -> None:
     """A batch with one bad request leaves the spreadsheet as it was."""
-    from tests.support.google_schema import RefusedError
-
     before = sheet_state(google)
     good = {"addSheet": {"properties": {"sheetId": 5, "title": "New"}}}
 

@@ -45,17 +45,16 @@ AT_ONCE = {"Retry-After": "0"}
 def course(number: int = 1, **changes: Any) -> CourseFigures:
     """Return the figures of a course."""
     key = f"course-v1:School+C{number}+2023"
-    figures = {"students": 50, "runs": 500 - number, "submits": 200, "successful_submits": 80}
-    return CourseFigures(
-        **({"key": key, **figures, "first_submits": 60, "successful_first_submits": 30} | changes)  # type: ignore[arg-type]
-    )
+    figures: dict[str, Any] = {"students": 50, "runs": 500 - number, "submits": 200, "successful_submits": 80}
+    figures |= {"key": key, "first_submits": 60, "successful_first_submits": 30}
+    return CourseFigures(**(figures | changes))
 
 
 def task(number: int = 1, **changes: Any) -> TaskFigures:
     """Return the figures of a task that was solved."""
     names = {"course": "course-v1:School+C1+2023", "block": f"{number:032x}"}
-    figures = {"students": 20, "runs": 90, "submits": 60 + number, "successful_submits": 5, "stuck_students": 2}
-    return TaskFigures(**({**names, **figures} | changes))  # type: ignore[arg-type]
+    figures: dict[str, Any] = {"students": 20, "runs": 90, "submits": 60 + number, "successful_submits": 5}
+    return TaskFigures(**(names | figures | {"stuck_students": 2} | changes))
 
 
 def earlier_days(day: date, number: int = 56, statistics: DailyStatistics = STATISTICS) -> tuple[PublishedDay, ...]:
@@ -98,7 +97,11 @@ def sheet_content(
 def rich_content(day: date = APRIL, **changes: Any) -> DayContent:
     """Word a day that has everything: courses, hard and unsolved tasks, eight weeks before it."""
     tasks = [*(task(number) for number in range(12)), *(task(100 + n, successful_submits=0) for n in range(12))]
-    full = {"courses": [course(number) for number in range(30)], "tasks": tasks, "past": earlier_days(day)}
+    full: dict[str, Any] = {
+        "courses": [course(number) for number in range(30)],
+        "tasks": tasks,
+        "past": earlier_days(day),
+    }
     return sheet_content(day, **(full | changes))
 
 
