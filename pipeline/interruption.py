@@ -23,6 +23,7 @@ def listen() -> None:
     signal.signal(signal.SIGTERM, _break_off)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _break_off)
+    sys.unraisablehook = _not_lost
 
 
 def stop_listening() -> None:
@@ -43,6 +44,15 @@ def _break_off(number: int, frame: FrameType | None) -> None:
             return
         frame = frame.f_back
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _not_lost(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception went under in a finalizer or a callback, where Python drops them all."""
+    number = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}.get(lost.exc_type)
+    if number is None:
+        sys.__unraisablehook__(lost)
+    else:
+        _thread.start_new_thread(_send_again, (number,))
 
 
 def _send_again(number: int) -> None:

@@ -169,7 +169,7 @@ def _figure(chart: Chart, width: int) -> Figure:
     _name_steps(axes, chart, every=2 if width < _NARROW else 1)
     above = 0.0
     if chart.empty:
-        axes.text(0.5, 0.5, chart.summary, transform=axes.transAxes, ha="center", va="center", size=_LETTERS + 2)
+        axes.annotate(chart.summary, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", size=_LETTERS + 2)
     else:
         handles = _draw_bars(axes, chart) if chart.key == "hours" else _draw_lines(axes, chart)
         above = _legend(figure, handles).get_window_extent().height

@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.support.events_api",
     "tests.support.program",
     "tests.support.loading",
+    "tests.support.browser",
 ]

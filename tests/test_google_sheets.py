@@ -318,7 +318,8 @@ def test_text_never_becomes_a_formula_or_a_link(google: GoogleStandIn, text: str
 
 def hostile(content: DayContent, text: str) -> DayContent:
     """Put a text in the place of every text of a day."""
-    return replace_texts(content, text, kept=("language", "sheet_titles"))
+    changed: DayContent = replace_texts(content, text, kept=("language", "sheet_titles"))
+    return changed
 
 
 def replace_texts(part: Any, text: str, kept: tuple[str, ...] = ()) -> Any:

@@ -56,6 +56,27 @@ def test_signal_during_an_import_waits_for_its_end(tmp_path: Path, name: str, er
     assert told_by(script, tmp_path).split() == ["imported", "stopped"]
 
 
+@pytest.mark.parametrize(
+    ("name", "error"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "Terminated")], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_signal_that_comes_in_a_finalizer_is_not_lost(tmp_path: Path, name: str, error: str) -> None:
+    """Python drops the exceptions of finalizers and callbacks; the signal comes again."""
+    script = (
+        f"class Resource:\n    def __del__(self):\n        signal.raise_signal(signal.{name})\n        time.sleep(0)\n"
+        f"try:\n    Resource()\n    print('on')\n    time.sleep(20)\nexcept {error}:\n    print('stopped')"
+    )
+
+    assert told_by(script, tmp_path).split() == ["on", "stopped"]
+
+
+def test_other_fault_of_a_finalizer_is_told_as_ever(tmp_path: Path) -> None:
+    """Only the two signals are taken out of what Python reports."""
+    script = "class Resource:\n    def __del__(self):\n        1 / 0\nResource()\nprint('on')"
+
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        told_by(script, tmp_path)
+
+
 def test_ignored_ctrl_c_stays_ignored(tmp_path: Path) -> None:
     """Who starts the program with SIGINT ignored, as `nohup` and shells do for the background, wants it so."""
     script = "signal.signal(signal.SIGINT, signal.SIG_IGN); listen(); signal.raise_signal(signal.SIGINT); print('on')"

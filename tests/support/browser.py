@@ -155,6 +155,22 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        text = {"text": "\r", "windowsVirtualKeyCode": 13} if key == "Enter" else {}
+        codes = {"ArrowRight": {"windowsVirtualKeyCode": 39}}.get(key, {})
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, **text, **codes)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, **codes)
+        self.settle()
+
+    def follow(self, script: str) -> None:
+        """Run a script that leads to another page, and wait until that is drawn."""
+        for event in [event for event in self._browser.events if event.get("method") == "Page.loadEventFired"]:
+            self._browser.events.remove(event)
+        self.evaluate(script)
+        self._browser.wait("Page.loadEventFired")
+        self.settle()
+
     def settle(self) -> None:
         """Wait until what was changed is drawn."""
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

@@ -161,7 +161,7 @@ class GoogleStandIn:
             times: how often; None for ever.
             body: of the answer: bytes, text, or something for JSON; by default an error as Google words it.
             headers: further headers of the answer.
-            after: carry out the call first.
+            after: carry out the call first; with status 200 and no body, its own answer is given.
             drop: reset the connection instead of an answer.
             hang: seconds of silence before the answer.
             drip: seconds between the bytes of the answer.
@@ -345,7 +345,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.close()
                 return
             headers |= fault.headers
-            content = fault.body if fault.body is not None else google_error(status)
+            if fault.body is not None or not (fault.after and status == 200):
+                content = fault.body if fault.body is not None else google_error(status)
         body = content if isinstance(content, bytes) else content if isinstance(content, str) else json.dumps(content)
         raw = body if isinstance(body, bytes) else body.encode()
         with contextlib.suppress(ConnectionError):

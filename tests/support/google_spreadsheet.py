@@ -548,7 +548,7 @@ class StandInSpreadsheet:
         if len(lengths) != 1:
             raise RefusedError(400, "The domain and the series must have ranges of one length.")
         for series in basic["series"]:
-            if "colorStyle" in series:
+            if "rgbColor" in series.get("colorStyle", {}):
                 series["color"] = deepcopy(series["colorStyle"]["rgbColor"])
         return {"fontName": "Roboto", **spec}
 
