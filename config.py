@@ -343,6 +343,12 @@ class _Reader:
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             self.fault("%(name)s holds a line break or another control character.", name=name)
             return DEFAULTS.get(name, "")
+        if name == "API_CLIENT" or (name in SECRETS and name != "DATABASE_URL"):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                self.fault("%(name)s is not valid UTF-8.", name=name)
+                return DEFAULTS.get(name, "")
         return value
 
     def required(self, name: str) -> str:

@@ -9,8 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import psycopg2
-
 from app_types import Counts, Mode
 from exceptions import DatabaseError, LoadRefusedError, TransientDatabaseError
 from warehouse import ledger
@@ -30,6 +28,8 @@ log = logging.getLogger(__name__)
 _ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 0.5
 _POLL: Final = 0.2
+_PATIENCE: Final = 10.0
+"""Seconds that PostgreSQL has to heed a cancel before the connection is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +219,7 @@ def _interruptible(database: Database, work: Callable[[threading.Event], Counts]
             pass
     except BaseException:
         stop.set()
-        while not done.is_set():
-            # Again and again: it may be between two statements. The connection is the thread's until it ends, so a
-            # second Ctrl-C has to wait, too.
-            with suppress(BaseException):
-                _cancel(database)
-                done.wait(_POLL)
+        _end(database, done)
         raise
     result = results[0]
     if isinstance(result, BaseException):
@@ -232,7 +227,13 @@ def _interruptible(database: Database, work: Callable[[threading.Event], Counts]
     return result
 
 
-def _cancel(database: Database) -> None:
-    """Cancel the statement under way; where the connection is gone, the rollback comes anyway."""
-    with suppress(psycopg2.Error):
-        database.connection.cancel()
+def _end(database: Database, done: threading.Event) -> None:
+    """Have the load end. The connection is its thread's until then, so a second Ctrl-C has to wait, too."""
+    limit = time.monotonic() + _PATIENCE
+    while not done.is_set():
+        with suppress(BaseException):
+            if time.monotonic() < limit:
+                database.cancel()  # again and again: it may be between two statements
+            else:
+                database.cut()
+            done.wait(_POLL)

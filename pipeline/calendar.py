@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
 from app_types import Mode, PublishedDay, RunStatus
+from exceptions import DatabaseError, ReportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from report.calendar import DayState, Trend
     from warehouse.calendar import KnownDay
     from warehouse.connection import Database
+
+log = logging.getLogger(__name__)
 
 _FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.INTERRUPTED})
 
@@ -39,6 +43,18 @@ def write_calendar(job: Job, database: Database) -> Path:
         messages=job.messages,
         prepared_at=now.astimezone(job.settings.zone),
     )
+
+
+def refresh_calendar(job: Job, database: Database) -> None:
+    """Bring a calendar that is there already up to date after a run that failed; what keeps it from that is logged."""
+    from report.page import CALENDAR
+
+    if not (job.settings.reports_path / CALENDAR).is_file():
+        return
+    try:
+        write_calendar(job, database)
+    except (ReportError, DatabaseError) as error:
+        log.warning("calendar: not brought up to date: %s", error)
 
 
 def state_of(day: KnownDay) -> DayState:

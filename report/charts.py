@@ -120,14 +120,14 @@ def png(chart: Chart, *, width: int = 640, scale: int = 2) -> bytes:
     Raises:
         ReportError: matplotlib found no folder to work in.
     """
-    from PIL import Image
-
     with _drawing():
+        from PIL import Image
+
         figure = _figure(chart, width)
         drawn, packed = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", dpi=_DPI * scale)
-    with Image.open(drawn) as picture:  # a few colours make it a third as large
-        picture.convert("RGB").quantize(_SHADES, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        with Image.open(drawn) as picture:  # a few colours make it a third as large
+            picture.convert("RGB").quantize(_SHADES, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
 
@@ -136,25 +136,35 @@ def _drawing() -> Iterator[None]:
     """Import matplotlib, and give it our settings for the while, whatever the operator's own are.
 
     Where the home of the user cannot be written to, matplotlib makes itself a private folder for the time of the
-    process; its warnings about that, and about its list of fonts, would alarm people for nothing.
+    process.
     """
-    library = logging.getLogger("matplotlib")
-    level = library.level
-    library.setLevel(logging.ERROR)
+    with _silence():
+        try:
+            import matplotlib as mpl
+            import matplotlib.figure  # here the fonts are looked for
+        except OSError:
+            raise ReportError(
+                "The charts could not be drawn: there is no folder that can be written to.",
+                remedy="Set MPLCONFIGDIR to a folder that can be written to.",
+            ) from None
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(_SETTINGS)
+            yield
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep to errors what the libraries log: words about homes, fonts and bytes would alarm people for nothing."""
+    libraries = [logging.getLogger(name) for name in ("matplotlib", "PIL")]
+    levels = [library.level for library in libraries]
+    for library in libraries:
+        library.setLevel(logging.ERROR)
     try:
-        import matplotlib as mpl
-        import matplotlib.figure  # here the fonts are looked for
-    except OSError:
-        raise ReportError(
-            "The charts could not be drawn: there is no folder that can be written to.",
-            remedy="Set MPLCONFIGDIR to a folder that can be written to.",
-        ) from None
-    finally:
-        library.setLevel(level)
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
         yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.setLevel(level)
 
 
 def _figure(chart: Chart, width: int) -> Figure:

@@ -317,7 +317,7 @@ def _days(
 ) -> Table:
     """Return the table of days: all that are known up to this one, and blank rows for those in between."""
     kinds = _figure_kinds(messages)
-    known = {past.date: past for past in behind.past if past.date < day.date}
+    known = {past.date: past for past in behind.past}
     known[day.date] = PublishedDay(day.date, behind.revision, is_whole(day), statistics, counts)
     first = min(known)
     dates = [first + timedelta(days=number) for number in range((day.date - first).days + 1)]

@@ -36,7 +36,6 @@ _TYPED_ONLY: Final = {
     "strings_to_numbers": False,
 }
 _A4: Final = 9
-_LONGEST: Final = 32_767  # characters that a cell holds
 _NUMBERS: Final = {CellKind.COUNT: "#,##0", CellKind.SHARE: "0.0%", CellKind.AVERAGE: "#,##0.00"}
 _DATES: Final = {
     Language.RUSSIAN: ("dd.mm.yyyy", "dd.mm.yyyy hh:mm", "[$-419]d mmm"),
@@ -62,8 +61,8 @@ _QUIET: Final[dict[str, Any]] = {"font_color": "#52606d"}
 _LEFT: Final[dict[str, Any]] = {"align": "left", "indent": 1}
 _OF_THE_DAY: Final[dict[str, Any]] = {"bold": True, "bg_color": "#eef3fb"}
 
-_DAY_WIDTHS: Final = (46, 15, 18, 24, 3)
-_COURSE_WIDTHS: Final = (48, 36, 14, 14, 14, 14, 14)
+_DAY_WIDTHS: Final = (48, 15, 18, 29, 3)
+_COURSE_WIDTHS: Final = (48, 36, 14, 14, 14, 14, 14, 14)
 _ACROSS: Final = 95  # characters that a sentence may be wide
 _CHART_HEIGHT: Final = 270
 _AXIS_LINE: Final = {"color": "#7f8894"}
@@ -180,8 +179,8 @@ class _Sheet:
     row: int = 0
 
     def text(self, column: int, text: str, **look: Any) -> None:
-        """Write a text, which is never taken for anything else."""
-        storable = text.encode("utf-8", "replace").decode()[:_LONGEST]
+        """Write a text, which is never taken for anything else, and is cut where a cell can hold no more."""
+        storable = text.encode("utf-8", "replace").decode()
         self.worksheet.write_string(self.row, column, storable, self.sheets.format(look))
 
     def banner(self, text: str, look: Mapping[str, object]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from app_types import DailyStatistics, Figures, Language, MailOutcome, Mode, PublishedDay, RunStatus, SheetOutcome
 from exceptions import ReportError
 from messages import Messages
-from pipeline.calendar import state_of
+from pipeline.calendar import refresh_calendar, state_of, write_calendar
 from report import tables
 from report.calendar import OPEN_MONTHS, SHOWN_MONTHS, CalendarDay, DayState, Trend, write_index
 from report.page import write_page
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pipeline.job import Job
     from tests.support.events_api import EventsServer
     from tests.support.loading import Warehouse
     from tests.support.pages import Element
@@ -455,3 +459,44 @@ def test_calendar_that_cannot_be_written_is_a_trouble_of_the_run(program: Progra
     assert finished.code == 3
     assert "index.html" in finished.day["error"]
     assert (program.reports / "2023-04-01.html").is_file()
+
+
+def test_failed_run_shows_in_the_calendar_that_is_there(warehouse: Warehouse, tmp_path: Path) -> None:
+    """A run that fails makes no calendar, but one that is there tells of it; a fault in that is no further failure."""
+    job = a_job(tmp_path)
+    warehouse.begin()
+    finish(warehouse, RunStatus.FAILED)
+    refresh_calendar(job, warehouse.database)
+    before = list(tmp_path.iterdir())
+    write_calendar(job, warehouse.database)
+    warehouse.begin(make_day(april(2)))
+    finish(warehouse, RunStatus.INTERRUPTED)
+    refresh_calendar(job, warehouse.database)
+    page = read_page(tmp_path / "index.html")
+
+    assert before == []
+    assert state_in(box(page, april(1))) == {"failed"}
+    assert state_in(box(page, april(2))) == {"interrupted"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are a matter of POSIX")
+def test_calendar_that_cannot_be_refreshed_is_a_warning(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has failed for another reason already; that one is told, this one is logged."""
+    job = a_job(tmp_path)
+    write_calendar(job, warehouse.database)
+
+    def no_room(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    refresh_calendar(job, warehouse.database)
+
+    assert "calendar: not brought up to date" in caplog.text
+
+
+def a_job(folder: Path) -> Job:
+    """Return a command as far as the calendar looks at it."""
+    settings = SimpleNamespace(reports_path=folder, zone=ZONE)
+    return cast("Job", SimpleNamespace(settings=settings, messages=Messages(Language.ENGLISH)))

@@ -173,10 +173,10 @@ def test_figures_that_come_back_after_a_doubtful_letter_are_told(
 # A failure
 
 
-def test_refused_letter_is_sent_by_the_next_run_under_the_same_name(
+def test_refused_letter_is_sent_by_the_next_run(
     program: Program, events_api: EventsServer, smtp_server: StartServer, database_url: str
 ) -> None:
-    """A server that said no has no letter: the next run sends it, as the same one."""
+    """A server that said no has no letter: the next run sends it, and that is it."""
     server = smtp_server(script={"letter": ["554 5.6.0 not today"]})
     tell(program, events_api, server)
     first = program.run("--date", DAY, "--json")

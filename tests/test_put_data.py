@@ -786,6 +786,20 @@ def test_second_ctrl_c_waits_for_the_rollback(warehouse: Warehouse) -> None:
     assert_nothing_happened(warehouse, [])
 
 
+def test_cancel_that_is_not_heeded_is_followed_by_a_cut(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the load within a limit, even where PostgreSQL goes on for a while; nothing of it stays."""
+    monkeypatch.setattr(put_data, "_PATIENCE", 0.5)
+    warehouse.trigger("LOOP  BEGIN PERFORM pg_sleep(30); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP;")
+    started = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt), ctrl_c(warehouse.wait_until_busy):
+        warehouse.load(make_event())
+
+    assert time.monotonic() - started < 5
+    assert ledger.committed_counts(warehouse.database, warehouse.run_ids[-1]) is None
+    assert warehouse.rows() == []
+
+
 @pytest.mark.usefixtures("impatient")
 def test_interrupted_load_is_not_tried_again(warehouse: Warehouse) -> None:
     """A cancelled statement looks like one that may pass; after an interrupt nothing is begun anew."""

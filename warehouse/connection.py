@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -129,6 +130,16 @@ class Database:
         self._connection = self._open(stop)
         if self._locked_day is not None:
             self._take_lock(self._locked_day, LOCK_WAIT, stop)
+
+    def cancel(self) -> None:
+        """Cancel the statement that another thread has under way, if there is one."""
+        with suppress(psycopg2.Error):
+            self._connection.cancel()
+
+    def cut(self) -> None:
+        """Cut the connection under another thread's statement; PostgreSQL rolls back as soon as it notices."""
+        with suppress(psycopg2.Error, OSError), socket.fromfd(self._connection.fileno(), -1, -1) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
 
     def rows(self, statement: str, /, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement by itself and return its rows; once more where the connection had been lost.
