@@ -35,7 +35,8 @@ CONSOLE_EVENTS = 5
 
 _FILE_NAME = re.compile(r"etl_(\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2})(?:_(\d{1,3}))?\.log", re.ASCII)
 _MOST_FILES_A_SECOND = 999
-_LIBRARIES = ("urllib3", "requests", "google", "gspread", "asyncio", "mail", "charset_normalizer")
+_LIBRARIES = ("urllib3", "requests", "google", "gspread", "asyncio", "mail.log", "charset_normalizer")
+_CHATTERING = ("matplotlib",)  # tells at DEBUG of every font of the machine
 _LEVELS = {
     logging.DEBUG: "debug",
     logging.INFO: "info",
@@ -407,10 +408,12 @@ def _is_being_written(path: Path) -> bool:
 def _installed(handlers: Sequence[logging.Handler], level: int) -> Iterator[None]:
     """Hang handlers on the root logger; afterwards leave all loggers as they were."""
     root = logging.getLogger()
-    before = {logger: logger.level for logger in [root, *map(logging.getLogger, _LIBRARIES)]}
+    before = {logger: logger.level for logger in [root, *map(logging.getLogger, _LIBRARIES + _CHATTERING)]}
     root.setLevel(level)
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
+    for name in _CHATTERING:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     for handler in handlers:
         handler.setLevel(level)
         root.addHandler(handler)
