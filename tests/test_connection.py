@@ -6,7 +6,6 @@ import logging
 import ssl
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from datetime import date
@@ -174,8 +173,7 @@ def test_server_that_is_not_ready_is_waited_for(refusal: tuple[str, bytes]) -> N
 @pytest.mark.usefixtures("impatient")
 def test_connection_that_succeeds_in_the_end_is_used(proxy: PostgresProxy) -> None:
     """Being turned away at first does no harm."""
-    proxy.refusing = True
-    threading.Timer(0.05, lambda: setattr(proxy, "refusing", False)).start()
+    proxy.refusing = 3
 
     with connected(proxy.url) as database:
         assert database.rows("SELECT 1") == [(1,)]
@@ -414,7 +412,7 @@ def test_day_is_held_by_one_run_alone(database_url: str) -> None:
             started = time.monotonic()
             with pytest.raises(DayLockedError) as caught, second.locked_day(APRIL_1, wait=0.5):
                 pass
-            assert 0.5 <= time.monotonic() - started < 5
+            assert 0.5 <= time.monotonic() - started < 15
             assert str(caught.value) == "Another run of 2023-04-01 is still at work. Wait until it is done."
             with second.locked_day(APRIL_2, wait=0):
                 pass
@@ -474,7 +472,7 @@ def test_ctrl_c_is_heard_while_waiting_for_the_day(database_url: str) -> None:
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt), ctrl_c(lambda: time.sleep(0.3)), second.locked_day(APRIL_1):
             pass
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
 
 CHILD = """
@@ -498,5 +496,5 @@ def test_lock_ends_with_a_killed_process_though_its_backend_is_busy(database_url
         child.communicate()
     started = time.monotonic()
 
-    with connected(database_url) as database, database.locked_day(APRIL_1, wait=15):
-        assert time.monotonic() - started < 10
+    with connected(database_url) as database, database.locked_day(APRIL_1, wait=30):
+        assert time.monotonic() - started < 20

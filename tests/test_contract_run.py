@@ -337,7 +337,7 @@ def test_today_is_loaded_up_to_now_and_never_called_complete(
     assert now <= max(asked).replace(tzinfo=UTC) <= datetime.now(UTC)
     assert min(request.start for request in events_api.requests if request.start).replace(tzinfo=UTC) == midnight
     assert "PARTIAL" in subject_of(mail_server)
-    assert google.spreadsheet.titles() == ["Sheet1", "Day", "History"]
+    assert google.spreadsheet.titles() == ["Sheet1", "Day", "History", "Courses and tasks"]
     assert "PARTIAL" in repr(google.spreadsheet.sheet("History").grid()[1])
     assert mail_server.messages[0].recipients == RECIPIENTS
 

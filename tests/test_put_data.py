@@ -710,7 +710,7 @@ def test_cut_at_the_commit_with_the_database_gone_is_told_as_unknown(
 ) -> None:
     """Where nobody can be asked whether the commit took place, no error claims either; the next run sorts it out."""
     run_id = through_proxy.begin()
-    proxy.cut_at, proxy.before, proxy.times, proxy.refusing_after_cut = COMMIT, before, 1, True
+    proxy.cut_at, proxy.before, proxy.times, proxy.refusing_after_cut = COMMIT, before, 1, 99
 
     with pytest.raises(DatabaseError, match="whether they were is unknown") as caught:
         through_proxy.load(*make_events(10), run_id=run_id)
@@ -723,7 +723,7 @@ def test_cut_at_the_commit_with_the_database_gone_is_told_as_unknown(
 def test_database_gone_before_the_commit_is_no_doubt(through_proxy: Warehouse, proxy: PostgresProxy) -> None:
     """A connection lost before the commit was asked for has loaded nothing, and the error says so."""
     run_id = through_proxy.begin()
-    proxy.cut_at, proxy.before, proxy.times, proxy.refusing_after_cut = b"COPY", True, 1, True
+    proxy.cut_at, proxy.before, proxy.times, proxy.refusing_after_cut = b"COPY", True, 1, 99
 
     with pytest.raises(DatabaseError, match="cannot be reached; nothing was loaded"):
         through_proxy.load(*make_events(10), run_id=run_id)
@@ -740,6 +740,7 @@ def absent_standby(postgres_server: PostgresServer) -> Iterator[None]:
     with postgres_server.administrator() as connection, connection.cursor() as cursor:
         cursor.execute("ALTER SYSTEM SET synchronous_standby_names = 'absent'")
         cursor.execute("SELECT pg_reload_conf()")
+        time.sleep(0.5)  # the checkpointer has to hear of it
         yield
         cursor.execute("ALTER SYSTEM RESET synchronous_standby_names")
         cursor.execute("SELECT pg_reload_conf()")
@@ -758,7 +759,7 @@ def test_ctrl_c_cancels_the_statement_and_leaves_nothing(warehouse: Warehouse, w
     ):
         warehouse.load(*make_events(100), make_rejected())
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert_nothing_happened(warehouse, [])
     assert ledger.committed_counts(warehouse.database, warehouse.run_ids[-1]) is None
     with connected(warehouse.url) as other, other.locked_day(APRIL_1, wait=0):
@@ -795,7 +796,7 @@ def test_cancel_that_is_not_heeded_is_followed_by_a_cut(warehouse: Warehouse, mo
     with pytest.raises(KeyboardInterrupt), ctrl_c(warehouse.wait_until_busy):
         warehouse.load(make_event())
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert ledger.committed_counts(warehouse.database, warehouse.run_ids[-1]) is None
     assert warehouse.rows() == []
 
@@ -847,13 +848,13 @@ def test_interrupt_ends_the_waiting_for_a_lost_database(
     """Ctrl-C is heard while the load waits to connect again."""
     monkeypatch.setattr("warehouse.connection._FIRST_DELAY", 30)
     run_id = through_proxy.begin()
-    proxy.cut_at, proxy.before, proxy.times, proxy.refusing_after_cut = b"COPY", True, 1, True
+    proxy.cut_at, proxy.before, proxy.times, proxy.refusing_after_cut = b"COPY", True, 1, 99
     started = time.monotonic()
 
     with pytest.raises(KeyboardInterrupt), ctrl_c(lambda: time.sleep(0.5)):
         through_proxy.load(*make_events(10), run_id=run_id)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 CHILD = """
@@ -879,7 +880,7 @@ def test_killed_process_leaves_nothing_and_the_next_run_goes_on(warehouse: Wareh
         child.kill()
         child.wait()
 
-    with warehouse.database.locked_day(APRIL_1, wait=15):
+    with warehouse.database.locked_day(APRIL_1, wait=30):
         ledger.interrupt_stale_runs(warehouse.database)
         counts = warehouse.load(*make_events(100))
 
@@ -893,13 +894,13 @@ def test_killed_process_leaves_nothing_and_the_next_run_goes_on(warehouse: Wareh
 def test_load_sees_one_snapshot(warehouse: Warehouse) -> None:
     """All counts of a load come from one snapshot: rows of another's commit meanwhile do not upset them."""
     warehouse.load(make_event("05:00:00"))
-    warehouse.trigger("PERFORM pg_sleep(0.7); RETURN NULL;", "BEFORE UPDATE ON lms_activities FOR EACH STATEMENT")
+    warehouse.pause_first("BEFORE UPDATE ON lms_activities FOR EACH STATEMENT")
     insert = (
         "INSERT INTO lms_activities (user_id, created_at, attempt_type, run_id, loaded_at) "
         "VALUES ('other', '2023-04-01 08:00+00', 'run', 1, now())"
     )
 
-    with in_background(lambda: warehouse.execute_when_busy(insert)):
+    with in_background(lambda: warehouse.go_on(insert)):
         counts = warehouse.load(make_event("05:00:00"), make_event())
 
     assert counts == counted(received=2, loaded=1, already_present=1)
@@ -909,22 +910,19 @@ def test_load_sees_one_snapshot(warehouse: Warehouse) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_same_row_inserted_meanwhile_is_met_by_another_try(warehouse: Warehouse) -> None:
     """Where another session commits one of our rows during the load, the load begins again and counts it as present."""
-    warehouse.trigger(
-        "IF nextval('kills') = 1 THEN PERFORM pg_sleep(0.7); END IF; RETURN NULL;",
-        "BEFORE UPDATE ON lms_activities FOR EACH STATEMENT",
-    )
+    warehouse.pause_first("BEFORE UPDATE ON lms_activities FOR EACH STATEMENT")
+    event = make_event()
     insert = (
         "INSERT INTO lms_activities "
         "(user_id, created_at, attempt_type, lis_result_sourcedid, is_correct, run_id, loaded_at) "
-        f"VALUES ('{make_event().user_id}', '2023-04-01 12:00+00', 'submit', '{make_event().lis_result_sourcedid}', "
-        "true, 1, now())"
+        f"VALUES ('{event.user_id}', '2023-04-01 12:00+00', 'submit', '{event.lis_result_sourcedid}', true, 1, now())"
     )
 
-    with in_background(lambda: warehouse.execute_when_busy(insert)):
-        counts = warehouse.load(make_event(), make_event("13:00:00"))
+    with in_background(lambda: warehouse.go_on(insert)):
+        counts = warehouse.load(event, make_event("13:00:00"))
 
     assert counts == counted(received=2, loaded=1, updated=1)
-    assert warehouse.events() == {make_event(), make_event("13:00:00")}
+    assert warehouse.events() == {event, make_event("13:00:00")}
 
 
 def test_loads_of_the_same_day_and_of_others_at_once(warehouse: Warehouse) -> None:
@@ -1032,7 +1030,7 @@ def test_reader_sees_the_old_table_or_the_new_one(warehouse: Warehouse) -> None:
 
     assert set(seen) == {(50, 1), (70, 1)}
     assert seen == sorted(seen)
-    assert seen.count((50, 1)) > 10
+    assert seen.count((50, 1)) > 3
 
 
 @pytest.mark.usefixtures("impatient")

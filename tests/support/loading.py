@@ -148,10 +148,16 @@ class Warehouse:
         with self.outside.cursor() as cursor:
             cursor.execute(statement)
 
-    def execute_when_busy(self, statement: str) -> None:
-        """Change something from outside while a backend of the program sleeps."""
-        self.wait_until_busy()
+    def pause_first(self, when: str) -> None:
+        """Have the load stop at a trigger, the first time it comes there, until `go_on` is called."""
+        self.execute("SELECT pg_advisory_lock(1)")
+        self.trigger("IF nextval('kills') = 1 THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN NULL;", when)
+
+    def go_on(self, statement: str) -> None:
+        """Change something from outside as soon as the load stands still, then let it go on."""
+        self.wait_until_busy("advisory")
         self.execute(statement)
+        self.execute("SELECT pg_advisory_unlock(1)")
 
     def number(self, statement: str, *values: object) -> int:
         """Ask for one number from outside."""
@@ -205,7 +211,7 @@ class Warehouse:
 
     def wait_until_busy(self, event: str = "PgSleep") -> None:
         """Wait until a backend of the program waits: sleeps as a trigger told it, unless something else is named."""
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 30
         statement = (
             "SELECT count(*) FROM pg_stat_activity "
             "WHERE datname = current_database() AND wait_event = %s AND application_name LIKE 'learning%%'"
@@ -293,12 +299,15 @@ def password_needed(server: PostgresServer, role: str) -> Iterator[None]:
             lines = text.splitlines()
             cursor.execute("COPY (SELECT unnest(%s)) TO %s", (lines, path))
             cursor.execute("SELECT pg_reload_conf()")
-            time.sleep(0.1)
 
         cursor.execute("SELECT pg_read_file(setting) FROM pg_settings WHERE name = 'hba_file'")
         (before,) = cursor.fetchone() or ("",)
         write(f"local all {role} scram-sha-256\n{before}")
         try:
+            limit = time.monotonic() + 10
+            with suppress(psycopg2.OperationalError):  # refused, as soon as the server has read the file
+                while time.monotonic() < limit:
+                    psycopg2.connect(server.url("postgres", role)).close()
             yield
         finally:
             write(before)
@@ -353,8 +362,8 @@ class PostgresProxy:
     """A proxy on loopback TCP in front of the server; it cuts connections where it is told to.
 
     `cut_at` is a part of a request. `before` tells whether the request is held back, or passed on and its answer kept
-    from the client; `times` how often that happens; `refusing` that nobody is let in any more,
-    `refusing_after_cut` that nobody will be.
+    from the client; `times` how often that happens; `refusing` how many are turned away from now on, and
+    `refusing_after_cut` how many will be.
     """
 
     def __init__(self, url: str) -> None:
@@ -366,8 +375,8 @@ class PostgresProxy:
         self.before = False
         self.times = 0
         self.cuts = 0
-        self.refusing = False
-        self.refusing_after_cut = False
+        self.refusing = 0
+        self.refusing_after_cut = 0
         self.accepted = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -387,6 +396,7 @@ class PostgresProxy:
             while True:
                 client, _ = self._listener.accept()
                 if self.refusing:
+                    self.refusing -= 1
                     client.close()
                     continue
                 self.accepted += 1
