@@ -250,6 +250,7 @@ def _process_day(job: Job, date_: date, *, last: bool) -> DayRun:
 
 def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> None:
     """Do the work of a day and write in the ledger how it ended, whatever happens."""
+    from pipeline.calendar import refresh_calendar
     from pipeline.letters import send_letter
     from pipeline.publishing import publish
     from warehouse import ledger
@@ -266,6 +267,8 @@ def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> N
     if last:
         send_letter(job, database, run)
     _finish(database, run)
+    if run.status is RunStatus.FAILED:
+        refresh_calendar(job, database)
 
 
 def _finish(database: Database, run: DayRun) -> None:

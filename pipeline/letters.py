@@ -178,14 +178,11 @@ class _Letter:
         )
 
     def _page(self, content: DayContent, folder: Path) -> Path | None:
-        """Return the page of the day in the letter's language: the one just written, or another of its own."""
+        """Return the page of the day in the letter's language, without the link to a calendar that does not travel."""
         from report.page import write_page
 
-        if content.language is self._job.messages.language:
-            names = content.date.isoformat()
-            return next((path for path in self._job.pages if path.name.startswith(names)), None)
         try:
-            return write_page(content, folder)
+            return write_page(content, folder, alone=True)
         except ReportError as error:
             self._last.trouble(error)
             return None

@@ -33,9 +33,12 @@ def publish(job: Job, database: Database, run: DayRun) -> None:
     run.content = worded(job, run, job.messages)
     if run.content is None:
         return
+    for write in (write_page, write_workbook):
+        try:
+            job.pages.append(write(run.content, job.settings.reports_path))
+        except ReportError as error:
+            run.trouble(error)
     try:
-        job.pages.append(write_page(run.content, job.settings.reports_path))
-        job.pages.append(write_workbook(run.content, job.settings.reports_path))
         write_calendar(job, database)
     except ReportError as error:
         run.trouble(error)
