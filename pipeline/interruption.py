@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from pipeline.job import Terminated
+from pipeline.job import Terminated, break_offs
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -43,7 +43,9 @@ def _break_off(number: int, frame: FrameType | None) -> None:
             _thread.start_new_thread(_send_again, (number,))
             return
         frame = frame.f_back
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    error = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+    break_offs.append(error)
+    raise error
 
 
 def _not_lost(lost: sys.UnraisableHookArgs) -> None:

@@ -29,6 +29,10 @@ class Terminated(BaseException):
     """The system asked the program to end (SIGTERM)."""
 
 
+break_offs: list[BaseException] = []
+"""What the signals that were heard have raised; a command ends with the first of them."""
+
+
 @dataclass
 class Job:
     """What one command works with, and what it has come to so far."""
@@ -85,6 +89,9 @@ class DayRun:
         elif isinstance(error, EtlError):
             self.error = error
             log.error("failed: %s", error)
+        elif break_offs:
+            # A library has turned the exception of the signal into one of its own.
+            self.stop(break_offs[-1])
         else:
             self.error = unexpected(error)
 
