@@ -802,7 +802,7 @@ def test_cancel_that_is_not_heeded_is_followed_by_a_cut(warehouse: Warehouse, mo
 
 
 @pytest.mark.usefixtures("impatient")
-def test_interrupted_load_is_not_tried_again(warehouse: Warehouse) -> None:
+def test_interrupted_load_is_not_tried_again(warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
     """A cancelled statement looks like one that may pass; after an interrupt nothing is begun anew."""
     warehouse.trigger(f"PERFORM nextval('kills'); {SLEEP}")
 
@@ -810,6 +810,7 @@ def test_interrupted_load_is_not_tried_again(warehouse: Warehouse) -> None:
         warehouse.load(make_event())
 
     assert warehouse.number("SELECT last_value FROM kills") == 1
+    assert "attempt" not in caplog.text
 
 
 def test_interrupt_between_statements_is_heard(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:

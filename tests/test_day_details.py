@@ -1,0 +1,161 @@
+"""Hours, courses, tasks and stuck students: the same as an independent count in plain Python, in any zone."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import daily_stats
+from app_types import CourseFigures, DayDetails, HourFigures, Mode, TaskFigures, Window
+from source.windows import day_of
+from tests.support.loading import Warehouse, connected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+pytestmark = pytest.mark.postgres
+
+COURSE = re.compile(r"course-v1:[\w.~-]+\+[\w.~-]+\+[\w.~-]+|[\w.~-]+/[\w.~-]+/[\w.~-]+", re.ASCII)
+LINK = re.compile(r"[^/]*-([A-Za-z0-9_]+)", re.ASCII)
+DAYS = [
+    ("UTC", date(2023, 4, 1)),
+    ("Europe/Moscow", date(2023, 4, 1)),
+    ("Asia/Kolkata", date(2023, 4, 1)),
+    ("Europe/Berlin", date(2023, 3, 26)),
+    ("Europe/Berlin", date(2023, 10, 29)),
+    ("Pacific/Chatham", date(2023, 4, 2)),
+]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An event as the statistics see it."""
+
+    user: str
+    moment: datetime
+    submit: bool
+    correct: bool | None
+    sourcedid: str | None
+
+
+def made_day(window: Window, seed: int, count: int = 400) -> list[Attempt]:
+    """Return a random day with every form of a result's id, and some events outside of it."""
+    dice = random.Random(seed)
+    courses = ["course-v1:ORG+A-1+2023", "course-v1:ORG+B.2+R", "OLD/COURSE/RUN", "no course", "course-v1:ORG+C"]
+    links = ["lms.example.org-aa11", "lms.example.org:8000-bb22", "lms-cc_33", "nolink", "lms.example.org-d/d"]
+    length = int((window.end - window.start).total_seconds() * 1_000_000)
+    moments = dice.sample(range(-length // 20, length + length // 20), count)
+    attempts = []
+    for moment in moments:
+        user = f"user{dice.randrange(12)}"
+        context, link = dice.choice(courses), dice.choice(links)
+        if ":" in link or dice.random() < 0.2:
+            context = context.replace(":", "%3A").replace("+", dice.choice(["%2B", "%2b"])).replace("/", "%2F")
+            link = link.replace(":", "%3A")
+        named = user if dice.random() < 0.9 else "another"
+        sourcedid = dice.choice(
+            [f"{context}:{link}:{named}"] * 9 + [None, "", "nonsense", f":{user}", f"{context}:{user}"]
+        )
+        submit = dice.random() < 0.6
+        correct = dice.choice([True, False, False]) if submit else None
+        attempts.append(Attempt(user, window.start + timedelta(microseconds=moment), submit, correct, sourcedid))
+    return attempts
+
+
+def place(sourcedid: str | None) -> tuple[str | None, str | None]:
+    """Read course and task of an event, from the right."""
+    parts = (sourcedid or "").rsplit(":", 2)
+    if len(parts) < 3 or not COURSE.fullmatch(unquote(parts[0])):
+        return None, None
+    link = LINK.fullmatch(unquote(parts[1]))
+    return unquote(parts[0]), link[1] if link else None
+
+
+def counted_plainly(attempts: Sequence[Attempt], window: Window) -> DayDetails:
+    """Count event by event, without SQL."""
+    inside = sorted((each for each in attempts if each.moment in window), key=lambda each: each.moment)
+    hours = [[0, 0, 0] for _ in range(-((window.start - window.end) // timedelta(hours=1)))]
+    by_course: dict[str | None, list[Attempt]] = defaultdict(list)
+    by_task: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+    pairs: dict[tuple[str, str | None, str | None], list[Attempt]] = defaultdict(list)
+    for each in inside:
+        hour = hours[(each.moment - window.start) // timedelta(hours=1)]
+        hour[0] += not each.submit
+        hour[1] += each.submit
+        hour[2] += each.correct is True
+        course, task = place(each.sourcedid)
+        by_course[course].append(each)
+        pairs[each.user, course, task].append(each)
+        if course and task:
+            by_task[course, task].append(each)
+    firsts: dict[str | None, list[bool]] = defaultdict(list)
+    stuck: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for (user, course, task), own in pairs.items():
+        submits = [each for each in own if each.submit]
+        if submits:
+            firsts[course].append(submits[0].correct is True)
+        if course and task and len(submits) >= 5 and not any(each.correct for each in submits):
+            stuck[course, task].add(user)
+
+    def figures(own: Sequence[Attempt]) -> tuple[int, int, int, int]:
+        submits = [each for each in own if each.submit]
+        return (
+            len({each.user for each in own}),
+            len(own) - len(submits),
+            len(submits),
+            sum(each.correct is True for each in submits),
+        )
+
+    return DayDetails(
+        hours=tuple(HourFigures(window.start + timedelta(hours=n), *hour) for n, hour in enumerate(hours)),
+        courses=tuple(
+            CourseFigures(course, *figures(own), len(firsts[course]), sum(firsts[course]))
+            for course, own in by_course.items()
+        ),
+        tasks=tuple(TaskFigures(*key, *figures(own), len(stuck[key])) for key, own in by_task.items()),
+        stuck_students=len(set().union(*stuck.values())),
+    )
+
+
+@pytest.mark.parametrize(("zone", "day"), DAYS, ids=[f"{zone} {day}" for zone, day in DAYS])
+def test_details_equal_a_plain_count(zone: str, day: date, warehouse: Warehouse) -> None:
+    """Hours, courses, tasks and stuck students of random days are those of an independent count."""
+    window = day_of(day, ZoneInfo(zone), Mode.FULL, datetime(2024, 1, 1, tzinfo=UTC)).window
+    for seed in range(8):
+        attempts = made_day(window, seed)
+        warehouse.execute("TRUNCATE lms_activities")
+        with warehouse.outside.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO lms_activities (user_id, created_at, attempt_type, is_correct, lis_result_sourcedid, "
+                "run_id, loaded_at) VALUES (%s, %s, %s, %s, %s, 1, now())",
+                [(a.user, a.moment, "submit" if a.submit else "run", a.correct, a.sourcedid) for a in attempts],
+            )
+        with connected(warehouse.url) as database:
+            found = daily_stats.details(database, window)
+
+        expected = counted_plainly(attempts, window)
+        assert found.hours == expected.hours
+        assert set(found.courses) == set(expected.courses)
+        assert len(found.courses) == len(expected.courses)
+        assert set(found.tasks) == set(expected.tasks)
+        assert len(found.tasks) == len(expected.tasks)
+        assert found.stuck_students == expected.stuck_students
+
+
+def test_empty_day_has_empty_hours_and_nothing_else(warehouse: Warehouse) -> None:
+    """A day without events has its hours, all at zero, and no course."""
+    window = Window(datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC))
+    with connected(warehouse.url) as database:
+        found = daily_stats.details(database, window)
+
+    assert len(found.hours) == 24
+    assert {(hour.runs, hour.submits, hour.successful_submits) for hour in found.hours} == {(0, 0, 0)}
+    assert (found.courses, found.tasks, found.stuck_students) == ((), (), 0)
