@@ -530,10 +530,11 @@ def _is_postgres_url(text: str) -> bool:
     from psycopg2.extensions import parse_dsn
 
     try:
-        parse_dsn(text)
+        parts = parse_dsn(text)
     except (psycopg2.Error, ValueError):
         return False
-    return True
+    # An "@" that is not percent-encoded in a password would make a part of it the host, and hosts are shown.
+    return not any("@" in str(parts.get(name, "")) for name in ("host", "port", "dbname"))
 
 
 def _passwords(url: str) -> list[str]:
