@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exceptions import EtlError
 
 
@@ -23,10 +25,16 @@ class Language(StrEnum):
 
 
 class Mode(StrEnum):
-    """How much of a day a run covers: all of it, or (test) its first hour."""
+    """How much of a day a run covers: all of it, or (test) its first hour.
+
+    The ledger knows two further kinds, which ask nothing of the source: a day's quarantine validated again, and the
+    adoption of an earlier script's table.
+    """
 
     FULL = "full"
     TEST = "test"
+    REPLAY = "replay"
+    ADOPTION = "adoption"
 
 
 class RunStatus(StrEnum):
@@ -177,18 +185,31 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The answer to one window, validated. `items` keep the order of the answer.
+    """The answer to one window, validated: its events as text rows, ready to be copied, and what is to be told of it.
 
-    Events exactly at the excluded end of the window belong to the next one and are in neither list nor count.
+    Events exactly at the excluded end of the window belong to the next one and are neither in here nor counted.
+
+    Attributes:
+        window: what was asked for.
+        received: how many events of the window the source sent.
+        rows: the valid events, each key once, in tab-separated text as `source.rows` writes it.
+        repeated: how many valid events had the key of a later one.
+        defective: how many of the valid events have defects.
+        noted: events worth a line in the log, each with its place in the answer: all rejected ones in order, those
+            with defects, and all others too if that was asked for.
     """
 
     window: Window
-    items: tuple[Event | Rejected, ...]
+    received: int
+    rows: Sequence[str]
+    repeated: int = 0
+    defective: int = 0
+    noted: Sequence[tuple[int, Event | Rejected]] = ()
 
     @property
-    def received(self) -> int:
-        """How many events of the window the source sent."""
-        return len(self.items)
+    def rejected(self) -> list[Rejected]:
+        """The events that are not loaded, in the order of the answer."""
+        return [item for _, item in self.noted if isinstance(item, Rejected)]
 
 
 @dataclass(frozen=True, slots=True)

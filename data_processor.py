@@ -15,7 +15,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import logging
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -284,21 +284,22 @@ def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
     import daily_stats
     import get_data
     import put_data
-    from warehouse.spool import Spool
 
     assert run.run_id is not None  # noqa: S101  (for the type checker)
     settings = job.settings
     title = job.messages.text("Fetching %(date)s", date=run.day.date)
-    with Spool() as spool:
-        with job.terminal.progress(title, job.messages) as on_progress:
-            for batch in get_data.fetch(
+    with (
+        job.terminal.progress(title, job.messages) as on_progress,
+        closing(
+            get_data.fetch(
                 settings.api,
                 run.day.window,
                 on_progress=on_progress,
                 log_every_event=settings.logs.every_event,
-            ):
-                spool.add(batch)
-        run.counts = put_data.load(database, run.run_id, run.day, spool, reset=job.reset_pending)
+            )
+        ) as batches,
+    ):
+        run.counts = put_data.load(database, run.run_id, run.day, batches, reset=job.reset_pending)
     job.reset_pending = False
     run.statistics = daily_stats.compute(database, run.day.window)
 

@@ -7,24 +7,25 @@ import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import timedelta
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from app_types import Batch, Event, Progress, Rejected
-from source.http_client import SourceClient, deadline_error
-from source.validation import validate
+from app_types import Batch, Event, Progress, Rejected, Window
+from source.bulk import judge_answer
+from source.http_client import DenseWindowError, SourceClient, deadline_error
 from source.windows import split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
-    from app_types import Window
     from config import ApiSettings
 
 log = logging.getLogger(__name__)
 
 _POLL = 0.2  # seconds; short, so that Ctrl-C is heard on every system
+_SHORTEST = timedelta(seconds=1)  # of the parts of a window that is divided
 
 
 def fetch(
@@ -33,7 +34,7 @@ def fetch(
     *,
     on_progress: Callable[[Progress], None] = lambda _: None,
     log_every_event: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Fetch a window of time and yield its parts in order, validated.
 
     At most `settings.concurrency` requests are under way at once, and few answers wait in memory. An answer
@@ -52,25 +53,33 @@ def fetch(
     log.info("fetch: %d windows from %s to %s UTC", len(windows), _written(window.start), _written(window.end))
     started = time.monotonic()
     count = 0
-    journal = _Journal(log_every_event)
-    with _Workers(settings, started + settings.deadline) as workers:
+    journal = _Journal()
+    with _Workers(settings, started + settings.deadline, note_all=log_every_event) as workers:
         for done, batch in enumerate(workers.batches(windows), start=1):
             journal.write(batch)
             count += batch.received
-            on_progress(Progress(done, len(windows), count))
+            on_progress(Progress(done, done + workers.ahead, count))
             yield batch
     journal.close()
     log.info("fetch: done, events: %d, seconds: %.1f", count, time.monotonic() - started)
 
 
 class _Workers:
-    """Threads that ask for windows side by side; leaving the block abandons what is still under way."""
+    """Threads that ask for windows side by side; leaving the block abandons what is still under way.
 
-    def __init__(self, settings: ApiSettings, deadline: float) -> None:
+    `ahead` tells how many windows are not done yet; it grows when one turns out to be so dense that it is divided.
+    """
+
+    def __init__(self, settings: ApiSettings, deadline: float, *, note_all: bool) -> None:
         self._settings = settings
         self._deadline = deadline
+        self._note_all = note_all
         self._stop = threading.Event()
-        self._tasks: SimpleQueue[tuple[Window, Future[Batch]] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._waiting: deque[Window] = deque()
+        self._under_way: deque[_Task] = deque()
+        self._longest: timedelta | None = None  # of a window, since one had to be divided
+        self._most = 0
 
     def __enter__(self) -> _Workers:
         for _ in range(self._settings.concurrency):
@@ -84,81 +93,125 @@ class _Workers:
         for _ in range(self._settings.concurrency):
             self._tasks.put(None)
 
+    @property
+    def ahead(self) -> int:
+        """How many windows are still to come."""
+        return len(self._waiting) + len(self._under_way)
+
     def batches(self, windows: list[Window]) -> Iterator[Batch]:
         """Yield the validated answers in the order of the windows."""
-        waiting = deque(windows)
-        under_way: deque[Future[Batch]] = deque()
-        while waiting or under_way:
-            while waiting and len(under_way) < 2 * self._settings.concurrency:
-                under_way.append(self._start(waiting.popleft()))
-            yield self._first(under_way)
+        self._waiting.extend(windows)
+        while self.ahead:
+            while self._waiting and len(self._under_way) < 2 * self._settings.concurrency:
+                self._start_next()
+            try:
+                batch = self._first()
+            except DenseWindowError as dense:
+                self._divide_first(dense.parts)
+            else:
+                self._adapt(batch)
+                yield batch
 
-    def _start(self, window: Window) -> Future[Batch]:
-        future: Future[Batch] = Future()
-        self._tasks.put((window, future))
-        return future
+    def _start_next(self) -> None:
+        """Start the next window, or as much of it as is expected to come in one answer."""
+        window = self._waiting.popleft()
+        first, *others = split(window, self._longest or window.end - window.start)
+        self._waiting.extendleft(reversed(others))
+        self._under_way.append(self._start(first))
+
+    def _divide_first(self, parts: int) -> None:
+        """Ask for the first window in parts, before all others."""
+        window = self._under_way.popleft().window
+        self._longest = max((window.end - window.start) / parts + timedelta.resolution, _SHORTEST)
+        log.info(
+            "window %s: more than one answer should bring, divided into parts of %.0f s",
+            _written(window.start),
+            self._longest.total_seconds(),
+        )
+        self._under_way.extendleft(reversed([self._start(part) for part in split(window, self._longest)]))
+
+    def _adapt(self, batch: Batch) -> None:
+        """Ask for more at once where the day has become quieter."""
+        self._most = max(self._most, batch.received)
+        if self._longest and batch.received < self._most / 2:
+            self._longest = min(2 * self._longest, timedelta(minutes=self._settings.window_minutes))
+
+    def _start(self, window: Window) -> _Task:
+        task = _Task(window)
+        self._tasks.put(task)
+        return task
 
     def _work(self, client: SourceClient) -> None:
         """Do one task after another until there are no more, or nobody waits."""
         while (task := self._tasks.get()) is not None and not self._stop.is_set():
-            window, future = task
             try:
-                future.set_result(validate(client.ask(window), window, self._settings.user_id_length))
+                answer = client.ask(task.window)
+                length = self._settings.user_id_length
+                task.future.set_result(judge_answer(answer, task.window, length, note_all=self._note_all))
             except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
-                future.set_exception(error)
+                task.future.set_exception(error)
         client.close()
 
-    def _first(self, under_way: deque[Future[Batch]]) -> Batch:
+    def _first(self) -> Batch:
         """Wait for the first window; an error of a later one ends the wait at once."""
         while True:
-            for future in under_way:
-                if future.done() and (error := future.exception()):
+            first, *others = [task.future for task in self._under_way]
+            for future in (first, *others):
+                if future.done() and (error := future.exception()) and not isinstance(error, DenseWindowError):
                     raise error
             try:
-                batch = under_way[0].result(timeout=_POLL)
+                batch = first.result(timeout=_POLL)
             except TimeoutError:
                 if time.monotonic() > self._deadline:
                     raise deadline_error(self._settings.deadline) from None
             else:
-                under_way.popleft()
+                self._under_way.popleft()
                 return batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A window that is asked for."""
+
+    window: Window
+    future: Future[Batch] = field(default_factory=Future)
 
 
 class _Journal:
     """Writes single events to the log, numbered as the source sent them, students' ids shortened."""
 
-    def __init__(self, every_event: bool) -> None:
-        self._every_event = every_event
+    def __init__(self) -> None:
         self._number = 0
         self._reasons: Counter[str] = Counter()
         self._defects: Counter[str] = Counter()
 
     def write(self, batch: Batch) -> None:
         """Write what is to be told of the events of a part."""
-        for item in batch.items:
-            self._number += 1
+        for index, item in batch.noted:
+            number = self._number + index + 1
             if isinstance(item, Rejected):
                 self._reasons[item.reason] += 1
-                log.info("event %d rejected: %s", self._number, item.reason.value, extra={"per_event": True})
+                log.info("event %d rejected: %s", number, item.reason.value, extra={"per_event": True})
             elif item.defects:
                 self._defects.update(item.defects)
                 defects = ", ".join(defect.value for defect in item.defects)
                 log.info(
                     "event %d has defects: %s (student %s)",
-                    self._number,
+                    number,
                     defects,
                     _shortened(item),
                     extra={"per_event": True},
                 )
-            elif self._every_event:
+            else:
                 log.info(
                     "event %d: %s, %s (student %s)",
-                    self._number,
+                    number,
                     item.created_at.isoformat(sep=" "),
                     item.attempt_type.value,
                     _shortened(item),
                     extra={"per_event": True},
                 )
+        self._number += batch.received
 
     def close(self) -> None:
         """Write how often each reason and defect occurred."""

@@ -7,27 +7,31 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from psycopg2 import errors
 
 from app_types import Counts, Mode
 from exceptions import DatabaseError, LoadRefusedError, TransientDatabaseError
 from warehouse import ledger
 from warehouse.queries import query
+from warehouse.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from psycopg2 import extensions
 
-    from app_types import Day
+    from app_types import Batch, Day, Window
     from warehouse.connection import Database
-    from warehouse.spool import Spool
+    from warehouse.spool import Reader
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 0.5
 _POLL: Final = 0.2
+_COPIED_AT_ONCE: Final = 1024 * 1024
 _PATIENCE: Final = 10.0
 """Seconds that PostgreSQL has to heed a cancel before the connection is cut."""
 
@@ -46,19 +50,34 @@ class _Comparison:
         return self.held - self.missing - self.differing
 
 
-def load(database: Database, run_id: int, day: Day, spool: Spool, *, reset: bool = False) -> Counts:
-    """Load a day: stage by COPY, merge by key, quarantine, counts and ledger, all or nothing.
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """What became of the events that were to be loaded, and how many rows of the window were not among them."""
 
-    Loading a day twice changes nothing; where the source corrected a value, the row follows it; what the source no
-    longer sends is kept and counted. A transient failure is tried again as a whole. After a cut at the commit the
-    ledger tells whether it took place. Ctrl-C cancels the statement under way.
+    loaded: int
+    updated: int = 0
+    unchanged: int = 0
+    missing: int = 0
+
+
+class _KeysTakenError(Exception):
+    """The table has come to hold events of the day since it was looked at."""
+
+
+def load(database: Database, run_id: int, day: Day, batches: Iterable[Batch], *, reset: bool = False) -> Counts:
+    """Load a day while it is fetched, in one transaction: events, quarantine, counts and ledger, all or nothing.
+
+    A day that the table holds nothing of is copied straight into it; otherwise the events are staged and merged by
+    key. Loading a day twice changes nothing; where the source corrected a value, the row follows it; what the source
+    no longer sends is kept and counted. A transient failure is tried again as a whole, with what was fetched already.
+    After a cut at the commit the ledger tells whether it took place. Ctrl-C cancels the statement under way.
 
     Args:
         database: with the day's lock in hand.
         run_id: the run's row in the ledger.
         day: the day; its window bounds what is compared.
-        spool: everything that was fetched.
-        reset: empty the events table first, in the same transaction.
+        batches: the parts of the day as they are fetched; what the iteration raises rolls everything back.
+        reset: empty the events table first, in the same transaction, once the whole day is fetched.
 
     Raises:
         LoadRefusedError: the counts do not balance, or the reset would leave an empty table; nothing was changed.
@@ -68,18 +87,23 @@ def load(database: Database, run_id: int, day: Day, spool: Spool, *, reset: bool
         raise LoadRefusedError(
             "A test run does not empty the events table.", remedy="Set DB_MAIN_TABLE_OPEN_RESET=false for it."
         )
-    if reset and not spool.valid:
-        raise LoadRefusedError(
-            "The source sent no events that could be loaded, so the table was not emptied; nothing was changed.",
-            remedy="Check the date, or set DB_MAIN_TABLE_OPEN_RESET=false.",
-        )
-    started = time.monotonic()
-    log.info("load: start, events: %d, rejected: %d", spool.valid, spool.rejected)
-    counts = _interruptible(
-        database, lambda interrupted: _load_with_retries(database, run_id, day, spool, reset, interrupted)
-    )
+    with Spool(run_id) as spool:
+
+        def work(stop: threading.Event) -> Counts:
+            return _load_with_retries(database, run_id, day, spool, reset, stop)
+
+        with _Background(database, spool, work) as loading:
+            for batch in batches:
+                _check("windows beyond the day", 0, not _within(batch.window, day.window))
+                spool.add(batch)
+                loading.check()
+            if reset and not spool.loadable:
+                raise _nothing_to_keep()
+            started = time.monotonic()
+            spool.finish()
+            counts = loading.result()
     log.info(
-        "load: done, new: %d, corrected: %d, already present: %d, rejected: %d, seconds: %.1f",
+        "load: done, new: %d, corrected: %d, already present: %d, rejected: %d, seconds since the fetch: %.1f",
         counts.loaded,
         counts.updated,
         counts.already_present,
@@ -91,18 +115,31 @@ def load(database: Database, run_id: int, day: Day, spool: Spool, *, reset: bool
     return counts
 
 
+def _nothing_to_keep() -> LoadRefusedError:
+    return LoadRefusedError(
+        "The source sent no events that could be loaded, so the table was not emptied; nothing was changed.",
+        remedy="Check the date, or set DB_MAIN_TABLE_OPEN_RESET=false.",
+    )
+
+
 def _load_with_retries(
     database: Database, run_id: int, day: Day, spool: Spool, reset: bool, stop: threading.Event
 ) -> Counts:
     """Load, and begin again as a whole after what may pass, unless another thread wants an end."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    spool.wait(whole=reset)
+    straight = not reset
+    attempt = 1
+    while True:
         in_doubt = False
         try:
             with database.transaction() as cursor:
-                counts = _load_once(cursor, run_id, day, spool, reset)
+                counts = _load_once(cursor, run_id, day, spool, reset=reset, straight=straight)
                 if stop.is_set():
                     raise LoadRefusedError("The load was broken off.")
                 in_doubt = True
+        except _KeysTakenError:
+            log.info("load: another run has brought some of these events; merging with them")
+            straight = False
         except TransientDatabaseError as error:
             if stop.is_set():
                 raise
@@ -111,9 +148,9 @@ def _load_with_retries(
                 return committed
             if attempt == _ATTEMPTS or stop.wait(_FIRST_DELAY * 2 ** (attempt - 1)):
                 raise
+            attempt += 1
         else:
             return counts
-    raise AssertionError  # the last attempt returns or raises
 
 
 def _committed(database: Database, run_id: int, in_doubt: bool, stop: threading.Event) -> Counts | None:
@@ -133,7 +170,9 @@ def _committed(database: Database, run_id: int, in_doubt: bool, stop: threading.
         ) from None
 
 
-def _load_once(cursor: extensions.cursor, run_id: int, day: Day, spool: Spool, reset: bool) -> Counts:
+def _load_once(
+    cursor: extensions.cursor, run_id: int, day: Day, spool: Spool, *, reset: bool, straight: bool
+) -> Counts:
     """Do the work of the transaction and check it before the commit."""
     bounds = {"run_id": run_id, "process_date": day.date, "start": day.window.start, "end": day.window.end}
     # One snapshot for all counts; where another run touches the same rows, PostgreSQL says so and we begin again.
@@ -143,44 +182,75 @@ def _load_once(cursor: extensions.cursor, run_id: int, day: Day, spool: Spool, r
         cursor.execute("LOCK TABLE lms_activities IN SHARE ROW EXCLUSIVE MODE")
         cursor.execute(query("load/empty_events"))
         log.warning("the events table is emptied as DB_MAIN_TABLE_OPEN_RESET asks, rows: %d", cursor.rowcount)
-    _stage(cursor, spool)
-    (unique,) = _numbers(cursor, "load/count_unique")
-    before = _Comparison(*_numbers(cursor, "load/compare", bounds))
-    cursor.execute(query("load/correct_events"), bounds)
-    updated = cursor.rowcount
-    cursor.execute(query("load/insert_events"), bounds)
-    loaded = cursor.rowcount
-    after = _Comparison(*_numbers(cursor, "load/compare", bounds))
-    cursor.execute(query("load/insert_rejected"), bounds)
-    (rejected,) = _numbers(cursor, "load/count_rejected", bounds)
+    if straight and _numbers(cursor, "load/is_empty", bounds) == (True,):
+        _copy(cursor, "load/copy_events", spool.events())
+        _check("rows copied", spool.loadable, cursor.rowcount)
+        merged = _Merged(loaded=cursor.rowcount)
+    else:
+        merged = _merge(cursor, bounds, spool)
+    rejected = _quarantine(cursor, bounds, spool)
     counts = Counts(
         received=spool.received,
-        loaded=loaded,
-        updated=updated,
-        already_present=spool.valid - unique + before.equal,
+        loaded=merged.loaded,
+        updated=merged.updated,
+        already_present=merged.unchanged + spool.repeated,
         rejected=rejected,
         defective=spool.defective,
-        missing_at_source=after.missing,
+        missing_at_source=merged.missing,
     )
-    _check("rows corrected", before.differing, updated)
-    _check("rows of the window", before.held + loaded, after.held)
-    _check("rows that were not sent", before.missing, after.missing)
-    _check("rows that differ from what was sent", 0, after.differing)
-    _check("events in quarantine", spool.rejected, rejected)
     _check("events accounted for", counts.received, counts.loaded + counts.updated + counts.already_present + rejected)
     ledger.record_load(cursor, run_id, counts)
     return counts
 
 
-def _stage(cursor: extensions.cursor, spool: Spool) -> None:
-    """Copy the spool into temporary tables, check that every row arrived, and tell duplicates apart."""
+def _merge(cursor: extensions.cursor, bounds: dict[str, object], spool: Spool) -> _Merged:
+    """Stage the events, compare them with the table, and change what differs."""
     cursor.execute(query("load/create_staging"))
-    cursor.copy_expert(query("load/copy_events"), spool.events())
-    _check("events staged", spool.valid, cursor.rowcount)
-    cursor.copy_expert(query("load/copy_rejected"), spool.rejected_events())
+    _copy(cursor, "load/stage_events", spool.events())
+    _check("events staged", spool.loadable, cursor.rowcount)
+    cursor.execute("ANALYZE pg_temp.staged_events (created_at)")
+    before = _Comparison(*_numbers(cursor, "load/compare", bounds))
+    new = spool.loadable - before.held + before.missing
+    updated = loaded = 0
+    if before.differing:
+        cursor.execute(query("load/correct_events"), bounds)
+        updated = cursor.rowcount
+    if new:
+        cursor.execute(query("load/insert_events"))
+        loaded = cursor.rowcount
+    if updated or loaded:
+        after = _Comparison(*_numbers(cursor, "load/compare", bounds))
+        _check("rows of the window", before.held + loaded, after.held)
+        _check("rows that were not sent", before.missing, after.missing)
+        _check("rows that differ from what was sent", 0, after.differing)
+    _check("rows corrected", before.differing, updated)
+    _check("rows added", new, loaded)
+    return _Merged(loaded, updated, before.equal, before.missing)
+
+
+def _quarantine(cursor: extensions.cursor, bounds: dict[str, object], spool: Spool) -> int:
+    """Bring the rejected events into quarantine, once each, and return how many of them lie there."""
+    if not spool.rejected:
+        return 0
+    cursor.execute(query("load/create_rejected_staging"))
+    _copy(cursor, "load/stage_rejected", spool.rejected_events())
     _check("rejected events staged", spool.rejected, cursor.rowcount)
-    cursor.execute(query("load/unique_events"))
     cursor.execute(query("load/unique_rejected"))
+    cursor.execute(query("load/insert_rejected"), bounds)
+    (rejected,) = _numbers(cursor, "load/count_rejected", bounds)
+    _check("events in quarantine", spool.rejected, rejected)
+    return rejected
+
+
+def _copy(cursor: extensions.cursor, name: str, source: Reader) -> None:
+    try:
+        cursor.copy_expert(query(name), cast("Any", source), size=_COPIED_AT_ONCE)
+    except errors.UniqueViolation:
+        raise _KeysTakenError from None
+
+
+def _within(part: Window, whole: Window) -> bool:
+    return whole.start <= part.start and part.end <= whole.end
 
 
 def _check(what: str, expected: int, found: int) -> None:
@@ -197,43 +267,60 @@ def _numbers(cursor: extensions.cursor, name: str, values: dict[str, object] | N
     return cursor.fetchone() or ()
 
 
-def _interruptible(database: Database, work: Callable[[threading.Event], Counts]) -> Counts:
-    """Do the work in a thread, so that an interrupt is heard while PostgreSQL is busy, and cancels its statement.
+class _Background:
+    """The load in a thread of its own: it works while the day is fetched, and an interrupt is heard meanwhile.
 
-    An interrupt that comes when the commit has gone through cannot undo it; the ledger tells which it was.
+    Leaving the block by an exception ends the load and waits for that. An interrupt that comes when the commit has
+    gone through cannot undo it; the ledger tells which it was.
     """
-    results: list[Counts | BaseException] = []
-    stop, done = threading.Event(), threading.Event()
 
-    def run() -> None:
-        try:
-            results.append(work(stop))
-        except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
-            results.append(error)
-        finally:
-            done.set()
+    def __init__(self, database: Database, spool: Spool, work: Callable[[threading.Event], Counts]) -> None:
+        self._database = database
+        self._spool = spool
+        self._work = work
+        self._results: list[Counts | BaseException] = []
+        self._stop, self._done = threading.Event(), threading.Event()
 
-    threading.Thread(target=run, name="load", daemon=True).start()
-    try:
-        while not done.wait(_POLL):  # join() would not do: interrupted, it takes a living thread for a dead one
+    def __enter__(self) -> _Background:
+        threading.Thread(target=self._run, name="load", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._stop.set()
+            self._spool.abandon()
+            self._end()
+
+    def check(self) -> None:
+        """Raise what has ended the load already: there is no use in fetching on."""
+        if self._done.is_set():
+            self.result()
+
+    def result(self) -> Counts:
+        """Wait for the end of the load."""
+        while not self._done.wait(_POLL):  # join() would not do: interrupted, it takes a living thread for a dead one
             pass
-    except BaseException:
-        stop.set()
-        _end(database, done)
-        raise
-    result = results[0]
-    if isinstance(result, BaseException):
-        raise result
-    return result
+        result = self._results[0]
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
+    def _run(self) -> None:
+        try:
+            self._results.append(self._work(self._stop))
+        except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
+            self._results.append(error)
+        finally:
+            self._done.set()
 
-def _end(database: Database, done: threading.Event) -> None:
-    """Have the load end. The connection is its thread's until then, so a second Ctrl-C has to wait, too."""
-    limit = time.monotonic() + _PATIENCE
-    while not done.is_set():
-        with suppress(BaseException):
-            if time.monotonic() < limit:
-                database.cancel()  # again and again: it may be between two statements
-            else:
-                database.cut()
-            done.wait(_POLL)
+    def _end(self) -> None:
+        """Have the load end. The connection is its thread's until then, so a second Ctrl-C has to wait, too."""
+        limit = time.monotonic() + _PATIENCE
+        while not self._done.is_set():
+            with suppress(BaseException):
+                if self._done.wait(_POLL):
+                    break
+                if time.monotonic() < limit:
+                    self._database.cancel()  # again and again: it may be between two statements
+                else:
+                    self._database.cut()

@@ -1,35 +1,67 @@
-"""Makes days of any size and serves them over loopback HTTP, ready-made, so that the source costs next to nothing."""
+"""Makes days of any size: ready bytes, of which any window can be cut out at once."""
 
 from __future__ import annotations
 
 import json
 import random
-import threading
-from bisect import bisect_left
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from array import array
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
 
+DAY: Final = date(2023, 4, 1)
+START: Final = datetime(2023, 4, 1, tzinfo=UTC)
 _USERS: Final = 5_000
 _TASKS: Final = 400
+_SEPARATOR: Final = b", "
+_LENGTH: Final = timedelta(days=1)
 
 
-def make_day(day: date, count: int) -> list[tuple[datetime, str]]:
-    """Return a day's events in order, each as its moment and its JSON text; all are sound, all keys differ."""
-    dice = random.Random(f"{day} {count}")
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+@dataclass(frozen=True)
+class ReadyDay:
+    """The events of a day as JSON, one after the other, evenly spread in time."""
+
+    count: int
+    body: bytes
+    ends: array[int]
+
+    def window(self, start: datetime, end: datetime) -> memoryview:
+        """Return the JSON of the events of a window, without the brackets of the array."""
+        first, last = self._index(start), self._index(end)
+        if first >= last:
+            return memoryview(b"")
+        begin = self.ends[first - 1] if first else 0
+        return memoryview(self.body)[begin : self.ends[last - 1] - len(_SEPARATOR)]
+
+    def _index(self, moment: datetime) -> int:
+        """Return how many events lie before a moment."""
+        microseconds = (moment - START) // timedelta(microseconds=1)
+        index = max(0, min(self.count, microseconds * self.count // (_LENGTH // timedelta(microseconds=1))))
+        while index < self.count and moment_of(index, self.count) < moment:
+            index += 1
+        return index
+
+
+def moment_of(number: int, count: int) -> datetime:
+    """Return when an event takes place."""
+    return START + number * _LENGTH / count
+
+
+def make_day(count: int) -> ReadyDay:
+    """Return a day of so many sound events; all keys differ."""
+    texts = [text.encode() + _SEPARATOR for text in _events(count)]
+    return ReadyDay(count, b"".join(texts), array("Q", accumulate(map(len, texts))))
+
+
+def _events(count: int) -> Iterator[str]:
+    dice = random.Random(count)
     users = [f"{dice.getrandbits(128):032x}" for _ in range(_USERS)]
     tasks = [f"{dice.getrandbits(128):032x}" for _ in range(_TASKS)]
-    step = timedelta(days=1) / count
-    events = []
     for number in range(count):
-        moment = start + number * step
         user, task = dice.choice(users), dice.choice(tasks)
         run = dice.random() < 0.65
         course = f"course-v1:BENCH+C{int(task[:4], 16) % 30}+2023"
@@ -44,42 +76,6 @@ def make_day(day: date, count: int) -> list[tuple[datetime, str]]:
             "passback_params": repr(passback),
             "is_correct": None if run else int(dice.random() < 0.48),
             "attempt_type": "run" if run else "submit",
-            "created_at": moment.strftime("%Y-%m-%d %H:%M:%S.%f"),
+            "created_at": moment_of(number, count).strftime("%Y-%m-%d %H:%M:%S.%f"),
         }
-        events.append((moment, json.dumps(event)))
-    return events
-
-
-@contextmanager
-def served(events: list[tuple[datetime, str]]) -> Iterator[str]:
-    """Serve the events by window; yields the address."""
-    moments = [moment for moment, _ in events]
-    cache: dict[tuple[str, str], bytes] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        """Answers one window from ready bytes."""
-
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            query = parse_qs(urlsplit(self.path).query)
-            key = query["start"][0], query["end"][0]
-            if key not in cache:
-                first, last = (bisect_left(moments, datetime.fromisoformat(text).replace(tzinfo=UTC)) for text in key)
-                cache[key] = ("[" + ", ".join(text for _, text in events[first:last]) + "]").encode()
-            body = cache[key]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
-            """Stay silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/api/statistics"
-    finally:
-        server.shutdown()
-        server.server_close()
+        yield json.dumps(event)

@@ -14,12 +14,11 @@ import daily_stats
 import put_data
 from app_types import Figures, MailOutcome, Mode, Progress, RunStatus, SheetOutcome
 from demo.generator import placed_events
+from source.bulk import judge_answer
 from source.decoding import decode
-from source.validation import validate
 from source.windows import day_of
 from warehouse import ledger, revisions
 from warehouse.migrations import migrate
-from warehouse.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,11 +64,10 @@ def _load(database: Database, date_: date, settings: Settings) -> int:
     # A day of the operator's zone touches up to three days of the source, which thinks in UTC.
     near = (placed for offset in (-1, 0, 1) for placed in placed_events(date_ + timedelta(days=offset)))
     inside = [placed.event for placed in near if start <= placed.moment < end]
-    batch = validate(decode(json.dumps(inside).encode()), day.window, settings.api.user_id_length)
-    with database.locked_day(date_), Spool() as spool:
-        spool.add(batch)
+    batch = judge_answer(decode(json.dumps(inside).encode()), day.window, settings.api.user_id_length)
+    with database.locked_day(date_):
         run_id = ledger.begin(database, day)
-        put_data.load(database, run_id, day, spool)
+        put_data.load(database, run_id, day, [batch])
         statistics = daily_stats.compute(database, day.window)
         revisions.record(database, date_, Figures(day.mode, day.complete, statistics), run_id=run_id)
         ledger.finish(database, run_id, RunStatus.OK, sheet=SheetOutcome.SKIPPED, mail=MailOutcome.SKIPPED)

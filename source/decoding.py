@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -59,18 +59,55 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 20
 
 
-class Answer:
-    """The items of one answer, in order, and the text of each."""
+class Columns(NamedTuple):
+    """The values of an answer whose items are objects with all names, each name once: a list for each name."""
 
-    def __init__(self, items: Sequence[Item], texts: Sequence[str | msgspec.Raw]) -> None:
+    lti_user_id: list[Any]
+    passback_params: list[Any]
+    is_correct: list[Any]
+    attempt_type: list[Any]
+    created_at: list[Any]
+
+
+class Answer:
+    """The items of one answer, in order, and the text of each.
+
+    Attributes:
+        items: what was sent.
+        columns: the same by name, where all items are objects with all names, each name once.
+        plain: whether no text among the values holds a quote, a backslash, a control sign or anything beyond ASCII.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        texts: Sequence[str] | bytes,
+        columns: Columns | None = None,
+        *,
+        plain: bool = False,
+    ) -> None:
         self.items = items
-        self._texts = texts
+        self.columns = columns
+        self.plain = plain
+        self._texts: Sequence[str | msgspec.Raw] | bytes = texts
 
     def raw(self, index: int) -> str:
         """Return the JSON text of an item as the source spelled it, in ASCII."""
+        if isinstance(self._texts, bytes):  # most answers are never asked for it
+            self._texts = _texts.decode(self._texts)
         item = self._texts[index]
         text = item if isinstance(item, str) else str(memoryview(item), "utf-8")
         return _NOT_ASCII.sub(_escaped, text)
+
+
+def _columns(events: Sequence[WireEvent]) -> Columns:
+    return Columns(
+        [event.lti_user_id for event in events],
+        [event.passback_params for event in events],
+        [event.is_correct for event in events],
+        [event.attempt_type for event in events],
+        [event.created_at for event in events],
+    )
 
 
 def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
@@ -87,23 +124,31 @@ def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
     if not body or body.isspace():
         raise TransientSourceError("The source sent an empty answer.")
     try:
-        text = body.decode("utf-8-sig")
+        if not body.isascii():
+            body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TransientSourceError(
             "The source sent an answer that is not UTF-8 (at byte %(byte)s).", byte=str(error.start)
         ) from None
     array = body.removeprefix(codecs.BOM_UTF8)
     try:
-        events, texts = _events.decode(array), _texts.decode(array)
+        events = _events.decode(array)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return _read_one_by_one(text, hide)
-    if _may_repeat_names(array, len(events)):
-        return _read_one_by_one(text, hide)
-    return Answer(events, texts)
+        return _read_one_by_one(array.decode(), hide)
+    columns = _columns(events)
+    escaped = b"\\" in array
+    if _may_repeat_names(array, columns, escaped=escaped):
+        return _read_one_by_one(array.decode(), hide)
+    return Answer(events, array, columns, plain=not escaped and array.isascii())
 
 
-def _may_repeat_names(array: bytes, count: int) -> bool:
-    """Tell whether a name may stand twice in one of so many items, each of which has all names."""
+def _may_repeat_names(array: bytes, columns: Columns, *, escaped: bool) -> bool:
+    """Tell whether a name may stand twice in one of the items, each of which has all names."""
+    count = len(columns[0])
+    # Quotes that neither the names nor the values of these fields account for are those of a further name.
+    texts = sum(list(map(type, column)).count(str) for column in columns)
+    if not escaped and array.count(b'"') == 2 * (len(_NAMES) * count + texts):
+        return False
     return any(array.count(name) != count for name in _QUOTED_NAMES) or _ESCAPED_LETTER.search(array) is not None
 
 

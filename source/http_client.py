@@ -13,12 +13,14 @@ import logging
 import random
 import re
 import ssl
+import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import requests
 import urllib3
@@ -27,7 +29,7 @@ from exceptions import SourceError, TransientSourceError
 from source.decoding import Answer, decode, shown
 
 if TYPE_CHECKING:
-    import threading
+    from collections.abc import Mapping
 
     from app_types import Window
     from config import ApiSettings
@@ -35,11 +37,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT: Final = 10.0
-MOST_BODY_BYTES: Final = 256 * 1024 * 1024
+MOST_BODY_BYTES: Final = 64 * 1024 * 1024
+"""No answer may be longer, however short its window."""
 LONGEST_RETRY_AFTER: Final = 60.0
+LARGEST_CLOCK_DIFFERENCE: Final = 300.0
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
-_CHUNK: Final = 64 * 1024
+DENSE_BODY_BYTES: Final = 4 * 1024 * 1024
+"""The answer to a window that can be divided should not be longer: so memory stays flat, however much a day holds."""
+_SHORTEST_DIVIDED: Final = timedelta(seconds=2)
+_PARTS: Final = 4
+_CHUNK: Final = 256 * 1024
 _MOST_TOLD_BYTES: Final = 2_000
 _LEAST_KEY_PART: Final = 4
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
@@ -50,6 +58,17 @@ _DAMAGED: Final = (
     urllib3.exceptions.InvalidHeader,
     requests.exceptions.ContentDecodingError,
 )
+
+_told_of_clock: WeakSet[threading.Event] = WeakSet()
+"""The fetches that were warned of a clock; the clients of one fetch have their `stop` in common."""
+_telling = threading.Lock()
+
+
+class DenseWindowError(Exception):
+    """The window holds more than one answer should bring; `parts` tells into how many it is to be divided."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
 
 
 class SourceClient:
@@ -83,6 +102,7 @@ class SourceClient:
         """Return the answer to a window, trying again what may pass.
 
         Raises:
+            DenseWindowError: the answer is longer than it should be, and the window can be divided.
             SourceError: the source refused, or did not answer well within the attempts and the deadline.
         """
         for attempt in range(1, self._settings.attempts + 1):
@@ -128,8 +148,9 @@ class SourceClient:
             with self._session.get(
                 settings.url, params=self._parameters(window), timeout=timeout, stream=True, allow_redirects=False
             ) as response:
+                self._compare_clocks(response.headers)
                 self._check_status(response)
-                return self._read(response)
+                return self._read(response, divisible=window.end - window.start >= _SHORTEST_DIVIDED)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
             raise _typed(error) from None
 
@@ -141,16 +162,20 @@ class SourceClient:
             "end": _written(window.end),
         }
 
-    def _read(self, response: requests.Response) -> bytes:
+    def _read(self, response: requests.Response, *, divisible: bool) -> bytes:
         """Read a body piece by piece, so that a bomb or a drip ends at the limit."""
+        if divisible and (length := _declared_length(response)) > DENSE_BODY_BYTES:
+            raise DenseWindowError(-(-length // DENSE_BODY_BYTES))
         body = bytearray()
         # `read1` gives what has come; `iter_content` would wait for a full piece, however slowly it comes.
         while chunk := response.raw.read1(_CHUNK, decode_content=True):
             body += chunk
+            if divisible and len(body) > DENSE_BODY_BYTES:
+                raise DenseWindowError(_PARTS)
             if len(body) > MOST_BODY_BYTES:
                 raise SourceError(
                     "The source sent more than %(megabytes)s MiB for one window.",
-                    remedy="Lower API_WINDOW_MINUTES.",
+                    remedy="Check API_URL: no window of a day holds so much.",
                     megabytes=str(MOST_BODY_BYTES // 1024 // 1024),
                 )
             if self._stop.is_set() or time.monotonic() > self._deadline:
@@ -159,6 +184,18 @@ class SourceClient:
             self._warned = True
             log.warning("the source does not tell the length of its answers: a cut one might go unnoticed")
         return bytes(body)
+
+    def _compare_clocks(self, headers: Mapping[str, str]) -> None:
+        """Warn, once a fetch, of a clock that is wrong here or there: it decides which day "yesterday" is."""
+        theirs = None if "Age" in headers else _moment(headers.get("Date", ""))  # an answer from a cache is old
+        seconds = abs((theirs - datetime.now(UTC)).total_seconds()) if theirs else 0
+        with _telling:
+            if seconds <= LARGEST_CLOCK_DIFFERENCE or self._stop in _told_of_clock:
+                return
+            _told_of_clock.add(self._stop)
+        log.warning(
+            "the clocks of this machine and of the source differ by %d min: check the time here", round(seconds / 60)
+        )
 
     def _check_status(self, response: requests.Response) -> None:
         status = response.status_code
@@ -210,6 +247,12 @@ class SourceClient:
                     text = text[:-length] + "***"
                     break
         return text
+
+
+def _declared_length(response: requests.Response) -> int:
+    """Return how long a body is said to be; 0 where that is not said, or said of its compressed form."""
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() and length.isascii() and "Content-Encoding" not in response.headers else 0
 
 
 def _holds_no_url(record: logging.LogRecord) -> bool:
@@ -291,10 +334,14 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), LONGEST_RETRY_AFTER)
+    moment = _moment(text)
+    return None if moment is None else min(max((moment - now).total_seconds(), 0.0), LONGEST_RETRY_AFTER)
+
+
+def _moment(text: str) -> datetime | None:
+    """Read a date of HTTP; None where it is none."""
     try:
         moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (TypeError, ValueError, LookupError, ArithmeticError):  # it may be anything, and the parser trusts it
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), LONGEST_RETRY_AFTER)

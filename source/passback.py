@@ -30,15 +30,15 @@ class Passback(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False
     lis_outcome_service_url: str | None
 
 
-class _PlainPassback(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """What the fast path accepts: the three fields, all of them text."""
+class PlainPassback(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """The usual form: the three fields, all of them text."""
 
     oauth_consumer_key: str
     lis_result_sourcedid: str
     lis_outcome_service_url: str
 
 
-_plain = msgspec.json.Decoder(_PlainPassback)
+_plain = msgspec.json.Decoder(PlainPassback)
 _QUOTES_OF_THREE_FIELDS: Final = 12
 
 _TOKEN = re.compile(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from app_types import AttemptType, Batch, Defect, Event, Reason, Rejected
+from app_types import AttemptType, Defect, Event, Reason, Rejected
 from source.decoding import ABSENT, NoObject, RepeatedName
 from source.passback import MOST_CHARACTERS, Passback, UnreadablePassbackError, read_passback
 
@@ -41,26 +41,29 @@ class _RejectionError(Exception):
         self.reason = reason
 
 
-def validate(answer: Answer, window: Window, user_id_length: int) -> Batch:
-    """Validate the items of an answer to one window.
+def validate(answer: Answer, window: Window, user_id_length: int) -> list[Event | Rejected]:
+    """Validate the items of an answer to one window, and return those of the window in their order.
 
-    An event exactly at the excluded end of the window belongs to the next one: it is neither kept nor counted.
+    An event exactly at the excluded end of the window belongs to the next one: it is left out.
     """
-    items: list[Event | Rejected] = []
-    for index, item in enumerate(answer.items):
-        if isinstance(item, NoObject):
-            items.append(Rejected(Reason.NOT_AN_OBJECT, answer.raw(index)))
-        elif isinstance(item, RepeatedName):
-            items.append(Rejected(Reason.DUPLICATE_NAME, answer.raw(index)))
-        else:
-            created_at = read_created_at(item.created_at)
-            if created_at == window.end:
-                continue
-            try:
-                items.append(_event(item, created_at, window, user_id_length))
-            except _RejectionError as rejection:
-                items.append(Rejected(rejection.reason, answer.raw(index)))
-    return Batch(window, tuple(items))
+    judged = (judge(answer, index, window, user_id_length) for index in range(len(answer.items)))
+    return [item for item in judged if item is not None]
+
+
+def judge(answer: Answer, index: int, window: Window, user_id_length: int) -> Event | Rejected | None:
+    """Validate one item of an answer; None for an event that belongs to the next window."""
+    item = answer.items[index]
+    if isinstance(item, NoObject):
+        return Rejected(Reason.NOT_AN_OBJECT, answer.raw(index))
+    if isinstance(item, RepeatedName):
+        return Rejected(Reason.DUPLICATE_NAME, answer.raw(index))
+    created_at = read_created_at(item.created_at)
+    if created_at == window.end:
+        return None
+    try:
+        return _event(item, created_at, window, user_id_length)
+    except _RejectionError as rejection:
+        return Rejected(rejection.reason, answer.raw(index))
 
 
 def read_created_at(value: object) -> datetime | None:

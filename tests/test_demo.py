@@ -285,7 +285,7 @@ def test_the_real_client_takes_a_day_from_the_source(tmp_path: Path) -> None:
     with demo_environment(tmp_path / "demo", {}) as demo:
         settings = load_settings(demo.environ)
         window = Window(datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC))
-        items = [item for batch in get_data.fetch(settings.api, window) for item in batch.items]
+        items = [item for batch in get_data.fetch(settings.api, window, log_every_event=True) for _, item in batch.noted]
     rejected = [item for item in items if isinstance(item, Rejected)]
     events = [item for item in items if isinstance(item, Event)]
     keys = {(event.created_at, event.user_id, event.attempt_type, event.lis_result_sourcedid) for event in events}

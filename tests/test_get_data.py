@@ -17,19 +17,23 @@ from hypothesis import strategies as st
 
 import get_data
 import source.http_client
-from app_types import Batch, Defect, Event, Mode, Progress, Reason, Rejected, Window
+from app_types import Batch, Defect, Mode, Progress, Reason, Window
 from exceptions import SourceError, TransientSourceError
+from source.rows import FIELDS
 from source.windows import day_of, split
 from tests.support.events_api import (
     CLIENT_KEY,
     USER_ID,
     Behaviour,
     EventsServer,
+    chunked,
     delayed,
     drip_body,
     drip_headers,
     echo_key,
+    endless_array,
     good,
+    gzipped,
     hang_before_headers,
     held,
     make_event,
@@ -63,7 +67,8 @@ def fetched(api_settings: ApiSettings, window: Window = DAY, **options: Any) -> 
 
 def times(batches: Iterable[Batch]) -> list[datetime]:
     """Return the times of all events, in order."""
-    return [item.created_at for batch in batches for item in batch.items if isinstance(item, Event)]
+    written = (row.split("\t")[FIELDS.index("created_at")] for batch in batches for row in batch.rows)
+    return [datetime.fromisoformat(text + ":00") for text in written]
 
 
 def written(moment: datetime) -> str:
@@ -131,7 +136,8 @@ def test_event_of_another_time_is_rejected_where_it_came(events_api: EventsServe
     )
     first, *others = fetched(events_api.settings())
 
-    assert [type(item) for item in first.items] == [Rejected, Event]
+    assert (first.received, len(first.rows)) == (2, 1)
+    assert [item.reason for item in first.rejected] == [Reason.OUTSIDE_WINDOW]
     assert sum(batch.received for batch in others) == 0
 
 
@@ -221,7 +227,7 @@ def test_few_answers_wait_for_a_slow_reader(events_api: EventsServer) -> None:
     next(batches)
     time.sleep(0.5)
     asked = len(events_api.requests)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
 
     assert asked <= 4
 
@@ -309,10 +315,10 @@ def test_unexpected_error_of_a_thread_reaches_the_caller(
 ) -> None:
     """A bug is not swallowed by the thread in which it shows."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(get_data, "validate", fail)
+    monkeypatch.setattr(get_data, "judge_answer", fail)
     with pytest.raises(ZeroDivisionError):
         fetched(events_api.settings())
 
@@ -322,6 +328,57 @@ def test_source_that_is_down_is_told(events_api: EventsServer) -> None:
     events_api.always(status(503))
     with pytest.raises(TransientSourceError, match="status 503"):
         fetched(events_api.settings())
+
+
+# Dense windows
+
+
+def dense_day(number: int = 3_000) -> list[dict[str, Any]]:
+    """Return a day with most of its events in one quarter of an hour."""
+    start = DAY.start + 12 * HOUR + timedelta(milliseconds=1)
+    moments = [start + second * timedelta(seconds=900 / number) for second in range(number)]
+    quiet = [DAY.start + hour * HOUR for hour in range(24)]
+    return [make_event(created_at=written(moment)) for moment in sorted([*moments, *quiet])]
+
+
+@pytest.mark.parametrize("behaviour", [good(), chunked(), gzipped()], ids=["length_told", "chunked", "gzipped"])
+def test_dense_window_is_asked_for_in_parts(
+    events_api: EventsServer, monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour
+) -> None:
+    """An answer longer than memory should hold is left, its window divided; every event comes once, in order."""
+    monkeypatch.setattr(source.http_client, "DENSE_BODY_BYTES", 100_000)
+    events = dense_day()
+    events_api.serve(events)
+    events_api.always(behaviour)
+    told: list[Progress] = []
+    batches = fetched(events_api.settings(), on_progress=told.append)
+
+    assert times(batches) == [datetime.fromisoformat(event["created_at"] + "+00:00") for event in events]
+    assert [batch.window.start for batch in batches[1:]] == [batch.window.end for batch in batches[:-1]]
+    assert max(batch.received for batch in batches) < 300
+    assert (told[-1].windows_done, told[-1].windows_total) == (len(batches), len(batches))
+    assert len(events_api.requests) < 3 * len(batches)
+
+
+def test_whole_day_in_one_window_is_no_matter(events_api: EventsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the windows are that the operator asks for, an answer stays short."""
+    monkeypatch.setattr(source.http_client, "DENSE_BODY_BYTES", 100_000)
+    events_api.serve(dense_day())
+    batches = fetched(events_api.settings(window_minutes=1440))
+
+    assert sum(batch.received for batch in batches) == 3_024
+    assert max(batch.received for batch in batches) < 300
+
+
+def test_source_without_bounds_is_left_in_the_end(events_api: EventsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What grows without end in however short a window is an error, found before long."""
+    monkeypatch.setattr(source.http_client, "DENSE_BODY_BYTES", 100_000)
+    monkeypatch.setattr(source.http_client, "MOST_BODY_BYTES", 1024 * 1024)
+    events_api.always(endless_array())
+    with pytest.raises(SourceError, match="more than 1 MiB"):
+        fetched(events_api.settings(concurrency=1))
+
+    assert len(events_api.requests) < 30
 
 
 # The end of the threads

@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import put_data
-from app_types import AttemptType, Batch, Counts, Defect, Event, Mode, Reason, Rejected, RunStatus
+from app_types import AttemptType, Counts, Defect, Event, Mode, Reason, Rejected, RunStatus
 from exceptions import DatabaseError, LoadRefusedError, TransientDatabaseError
 from tests.support.loading import (
     APRIL_1,
@@ -29,13 +30,13 @@ from tests.support.loading import (
     connected,
     ctrl_c,
     database_name,
+    fetched,
     in_background,
     make_day,
     make_event,
     make_events,
     make_rejected,
     press_ctrl_c,
-    spooled,
 )
 from warehouse import ledger
 from warehouse.spool import Spool
@@ -166,13 +167,14 @@ def test_last_of_several_events_with_one_key_is_loaded(warehouse: Warehouse, sou
     assert warehouse.events() == {versions[-1]}
 
 
-def test_duplicates_are_told_across_the_answers_of_a_day(warehouse: Warehouse) -> None:
-    """The windows of a day are one fetch: the last one of a key wins wherever it came."""
-    with spooled(make_day(), [make_event(is_correct=True), *make_events(3)], [make_event(is_correct=False)]) as spool:
-        counts = warehouse.load_spool(spool)
+def test_one_key_in_two_answers_is_refused(warehouse: Warehouse) -> None:
+    """Windows do not overlap, so no key comes in two of them; if one ever did, nothing would be loaded on a guess."""
+    answers = [make_event(is_correct=True), *make_events(3)], [make_event(is_correct=False)]
 
-    assert counts == counted(received=5, loaded=4, already_present=1)
-    assert make_event(is_correct=False) in warehouse.events()
+    with pytest.raises(LoadRefusedError, match="do not balance"):
+        warehouse.load_batches(fetched(make_day(), *answers))
+
+    assert warehouse.rows() == []
 
 
 def test_duplicates_around_a_row_that_is_there(warehouse: Warehouse) -> None:
@@ -483,50 +485,41 @@ def test_row_that_does_not_arrive_aborts_the_load(warehouse: Warehouse, body: st
     assert warehouse.load(*make_events(8, is_correct=True)) == counted(received=8, loaded=3, updated=5)
 
 
-class ForgetfulSpool(Spool):
-    """A spool that loses the last line of what it was given."""
+@pytest.mark.parametrize("lost", ["events", "rejected_events"])
+@pytest.mark.parametrize("empty", [True, False], ids=["straight", "merged"])
+def test_row_that_is_not_copied_aborts_the_load(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, lost: str, empty: bool
+) -> None:
+    """Rows sent = rows copied, for the events and for the rejected ones, into an empty day and into a staged one."""
+    if not empty:
+        warehouse.load(make_event("23:00:00"))
+    before = warehouse.rows()
+    whole = getattr(Spool, lost)
 
-    def __init__(self, lost: str) -> None:
-        super().__init__()
-        self._lost = lost
+    def cut(spool: Spool) -> BytesIO:
+        reader = whole(spool)
+        text = b"".join(iter(lambda: reader.read(1_000), b""))
+        return BytesIO(text[: text.rindex(b"\n", 0, -1) + 1])
 
-    def _cut(self, name: str, file: Any) -> Any:
-        if name == self._lost:
-            text = file.read()
-            file.seek(text.rindex(b"\n", 0, -1) + 1)
-            file.truncate()
-            file.seek(0)
-        return file
+    monkeypatch.setattr(Spool, lost, cut)
+    with pytest.raises(LoadRefusedError, match="do not balance"):
+        warehouse.load(*make_events(3), make_rejected("[]"), make_rejected("{}"))
 
-    def events(self) -> Any:
-        return self._cut("events", super().events())
-
-    def rejected_events(self) -> Any:
-        return self._cut("rejected", super().rejected_events())
-
-
-@pytest.mark.parametrize("lost", ["events", "rejected"])
-def test_row_that_is_not_staged_aborts_the_load(warehouse: Warehouse, lost: str) -> None:
-    """Rows sent = rows staged, for the events and for the rejected ones."""
-    with ForgetfulSpool(lost) as spool:
-        spool.add(Batch(make_day().window, (*make_events(3), make_rejected("[]"), make_rejected("{}"))))
-
-        with pytest.raises(LoadRefusedError, match="do not balance"):
-            warehouse.load_spool(spool)
-
-    assert_nothing_happened(warehouse, [])
+    assert_nothing_happened(warehouse, before)
 
 
 @pytest.mark.parametrize("moment", [datetime(2023, 3, 31, 23, 59, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC)])
 def test_event_outside_the_window_aborts_the_load(warehouse: Warehouse, moment: datetime) -> None:
-    """An event of another day is not slipped in, new or known."""
+    """A part of another day is not slipped in, new or known."""
+    other = make_day(moment.date())
+    batches = [*fetched(make_day(), [make_event()]), *fetched(other, [make_event(moment)])]
     with pytest.raises(LoadRefusedError, match="do not balance"):
-        warehouse.load(make_event(), make_event(moment))
+        warehouse.load_batches(batches)
     assert_nothing_happened(warehouse, [])
 
-    warehouse.load(make_event(moment), day=make_day(moment.date()))
+    warehouse.load(make_event(moment), day=other)
     with pytest.raises(LoadRefusedError, match="do not balance"):
-        warehouse.load(make_event(), make_event(moment))
+        warehouse.load_batches(batches)
 
 
 @pytest.mark.parametrize(
@@ -568,8 +561,8 @@ def test_connection_is_of_use_after_a_failed_load(warehouse: Warehouse) -> None:
 
 def test_ledger_row_that_is_gone_stops_the_load(warehouse: Warehouse) -> None:
     """Nothing is loaded that the ledger would not know of."""
-    with spooled(make_day(), make_events(3)) as spool, pytest.raises(DatabaseError, match="lost the row of this run"):
-        put_data.load(warehouse.database, 4711, make_day(), spool)
+    with pytest.raises(DatabaseError, match="lost the row of this run"):
+        put_data.load(warehouse.database, 4711, make_day(), fetched(make_day(), make_events(3)))
 
     assert warehouse.rows() == []
 
@@ -658,12 +651,11 @@ def test_backend_killed_for_ever_leaves_nothing(warehouse: Warehouse) -> None:
 def test_backend_killed_in_the_middle_of_copy(warehouse: Warehouse, proxy: PostgresProxy) -> None:
     """A connection that dies under COPY, where the driver knows no SQLSTATE, is tried again as a whole."""
     events = make_events(20_000)
-    proxy.cut_at, proxy.before, proxy.times = b"\t2023-04-01T02:00:00+00:00\t", True, 2
+    proxy.cut_at, proxy.before, proxy.times = b"\t2023-04-01 02:00:00.000000+00\t", True, 2
 
     with connected(proxy.url) as database:
         run_id = ledger.begin(database, make_day())
-        with spooled(make_day(), events) as spool:
-            counts = put_data.load(database, run_id, make_day(), spool)
+        counts = put_data.load(database, run_id, make_day(), fetched(make_day(), events))
 
     assert proxy.cuts == 2
     assert counts == counted(received=20_000, loaded=20_000)
@@ -862,12 +854,11 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import put_data
-from tests.support.loading import connected, make_day, make_events, spooled
+from tests.support.loading import connected, fetched, make_day, make_events
 from warehouse import ledger
 with connected(sys.argv[2]) as database, database.locked_day(make_day().date):
     run_id = ledger.begin(database, make_day())
-    with spooled(make_day(), make_events(100)) as spool:
-        put_data.load(database, run_id, make_day(), spool)
+    put_data.load(database, run_id, make_day(), fetched(make_day(), make_events(100)))
 """
 
 
@@ -895,7 +886,7 @@ def test_killed_process_leaves_nothing_and_the_next_run_goes_on(warehouse: Wareh
 def test_load_sees_one_snapshot(warehouse: Warehouse) -> None:
     """All counts of a load come from one snapshot: rows of another's commit meanwhile do not upset them."""
     warehouse.load(make_event("05:00:00"))
-    warehouse.pause_first("BEFORE UPDATE ON lms_activities FOR EACH STATEMENT")
+    warehouse.pause_first("BEFORE INSERT ON lms_activities FOR EACH STATEMENT")
     insert = (
         "INSERT INTO lms_activities (user_id, created_at, attempt_type, run_id, loaded_at) "
         "VALUES ('other', '2023-04-01 08:00+00', 'run', 1, now())"
@@ -911,7 +902,7 @@ def test_load_sees_one_snapshot(warehouse: Warehouse) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_same_row_inserted_meanwhile_is_met_by_another_try(warehouse: Warehouse) -> None:
     """Where another session commits one of our rows during the load, the load begins again and counts it as present."""
-    warehouse.pause_first("BEFORE UPDATE ON lms_activities FOR EACH STATEMENT")
+    warehouse.pause_first("BEFORE INSERT ON lms_activities FOR EACH STATEMENT")
     event = make_event()
     insert = (
         "INSERT INTO lms_activities "
@@ -939,8 +930,7 @@ def test_loads_of_the_same_day_and_of_others_at_once(warehouse: Warehouse) -> No
     def run(day: Any) -> Counts:
         with connected(warehouse.url) as database, database.locked_day(day.date):
             run_id = ledger.begin(database, day)
-            with spooled(day, events[day.date]) as spool:
-                return put_data.load(database, run_id, day, spool)
+            return put_data.load(database, run_id, day, fetched(day, events[day.date]))
 
     with (
         in_background(lambda: run(days[0])) as first,
@@ -1042,8 +1032,9 @@ def test_reset_waits_for_a_load_at_work(warehouse: Warehouse) -> None:
 
     def reset() -> Counts:
         warehouse.wait_until_busy()
-        with connected(warehouse.url) as database, spooled(make_day(), make_events(3)) as spool:
-            return put_data.load(database, ledger.begin(database, make_day()), make_day(), spool, reset=True)
+        with connected(warehouse.url) as database:
+            batches = fetched(make_day(), make_events(3))
+            return put_data.load(database, ledger.begin(database, make_day()), make_day(), batches, reset=True)
 
     with in_background(reset) as results:
         warehouse.load(next_day, day=make_day(APRIL_2))

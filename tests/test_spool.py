@@ -7,49 +7,116 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from app_types import Batch, Defect, Reason
+from app_types import Defect, Reason
 from exceptions import EtlError
-from tests.support.loading import make_day, make_event, make_events, make_rejected
+from source.rows import pack
+from tests.support.loading import in_background, make_day, make_event, make_events, make_rejected
 from warehouse import spool as spool_module
-from warehouse.spool import Spool
+from warehouse.spool import AbandonedError, Reader, Spool
 
 HOME = Path(__file__).resolve().parent.parent
 WINDOW = make_day().window
+RUN = 7
+
+
+def whole(reader: Reader) -> bytes:
+    """Read to the end, in small pieces."""
+    return b"".join(iter(lambda: reader.read(1_000), b""))
+
+
+def target(file: Path) -> str:
+    """Return the path of an open file."""
+    try:
+        return str(file.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 def test_events_are_counted_by_kind() -> None:
-    """Received are all; valid, rejected and defective are told apart over all answers."""
-    with Spool() as spool:
-        spool.add(Batch(WINDOW, (make_event(), make_rejected(), make_event(defects=(Defect.PASSBACK_MISSING,)))))
-        spool.add(Batch(WINDOW, ()))
-        spool.add(Batch(WINDOW, (make_rejected(), make_event())))
+    """Received are all; rejected, repeated and defective ones are told apart over all answers."""
+    with Spool(RUN) as spool:
+        spool.add(pack(WINDOW, [make_event(), make_rejected(), make_event(defects=(Defect.PASSBACK_MISSING,))]))
+        spool.add(pack(WINDOW, []))
+        spool.add(pack(WINDOW, [make_rejected(), make_event("13:00:00")]))
 
-        assert (spool.received, spool.valid, spool.rejected, spool.defective) == (5, 3, 2, 1)
+        assert (spool.received, spool.rejected, spool.repeated, spool.defective, spool.loadable) == (5, 2, 1, 1, 2)
 
 
-def test_order_of_the_answers_is_kept() -> None:
-    """Events and rejects carry their place in the whole fetch, so that the last of a key is known."""
-    with Spool() as spool:
-        spool.add(Batch(WINDOW, (make_event(), make_rejected())))
-        spool.add(Batch(WINDOW, (make_rejected(), make_event())))
+def test_rejected_events_keep_their_order_and_events_carry_their_run() -> None:
+    """Rejects are numbered over all answers, so that identical ones can be told apart; a row ends with its run."""
+    with Spool(RUN) as spool:
+        spool.add(pack(WINDOW, [make_event(), make_rejected()]))
+        spool.add(pack(WINDOW, [make_rejected(), make_event("13:00:00")]))
+        spool.finish()
 
-        assert [line.split(b"\t")[0] for line in spool.events()] == [b"0", b"3"]
-        assert [line.split(b"\t")[0] for line in spool.rejected_events()] == [b"1", b"2"]
+        assert [line.split(b"\t")[-1] for line in whole(spool.events()).splitlines()] == [b"7", b"7"]
+        assert [line.split(b"\t")[0] for line in whole(spool.rejected_events()).splitlines()] == [b"0", b"1"]
 
 
 def test_spool_can_be_read_again() -> None:
     """Another try of the load reads everything from the beginning."""
-    with Spool() as spool:
-        spool.add(Batch(WINDOW, (*make_events(3), make_rejected())))
+    with Spool(RUN) as spool:
+        spool.add(pack(WINDOW, [*make_events(3), make_rejected()]))
+        spool.finish()
 
-        first = spool.events().read(), spool.rejected_events().read()
-        assert (spool.events().read(), spool.rejected_events().read()) == first
+        first = whole(spool.events()), whole(spool.rejected_events())
+        assert (whole(spool.events()), whole(spool.rejected_events())) == first
         assert first[0].count(b"\n") == 3
+
+
+def test_reader_follows_the_writer_to_the_end() -> None:
+    """Reading begins while the rest is still to come, waits for it, and ends where the fetch ends."""
+    with Spool(RUN) as spool:
+        with in_background(lambda: whole(spool.events())) as results:
+            for second in range(50):
+                spool.add(pack(WINDOW, [make_event(f"12:00:{second:02}")]))
+            spool.finish()
+
+        (text,) = results
+        assert [line.split(b"\t")[1][17:19] for line in text.splitlines()] == [b"%02d" % second for second in range(50)]
+
+
+def test_reader_of_an_abandoned_fetch_is_told_so() -> None:
+    """What was fetched before an error is not a day: the reader gets an error, never an end."""
+    with Spool(RUN) as spool:
+        spool.add(pack(WINDOW, make_events(3)))
+        reader = spool.events()
+        assert reader.read(1_000_000)
+
+        waiting = threading.Timer(0.1, spool.abandon)
+        waiting.start()
+        with pytest.raises(AbandonedError):
+            reader.read(1)
+        with pytest.raises(AbandonedError):
+            spool.wait(whole=False)
+
+
+def test_small_day_is_waited_for_and_a_large_one_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is asked for nothing before a small day is whole; a large one is begun earlier."""
+    monkeypatch.setattr(spool_module, "_ENOUGH_TO_BEGIN", 2_000)
+    with Spool(RUN) as spool:
+        begun, complete = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            spool.wait(whole=False)
+            begun.set()
+            spool.wait(whole=True)
+            complete.set()
+
+        with in_background(wait):
+            spool.add(pack(WINDOW, [make_event()]))
+            assert not begun.wait(0.2)
+            spool.add(pack(WINDOW, make_events(20)))
+            assert begun.wait(20)
+            assert not complete.wait(0.2)
+            spool.finish()
+            assert complete.wait(20)
 
 
 @pytest.mark.parametrize(
@@ -66,65 +133,69 @@ def test_spool_can_be_read_again() -> None:
 )
 def test_text_is_written_as_copy_reads_it(text: str | None, written: bytes) -> None:
     """What COPY takes for its own is escaped; an event stays one line."""
-    with Spool() as spool:
-        spool.add(Batch(WINDOW, (make_event(oauth_consumer_key=text),)))
+    with Spool(RUN) as spool:
+        spool.add(pack(WINDOW, [make_event(oauth_consumer_key=text)]))
+        spool.finish()
 
-        (line,) = spool.events().read().splitlines()
-        assert line.split(b"\t")[3] == written
+        (line,) = whole(spool.events()).splitlines()
+        assert line.split(b"\t")[2] == written
 
 
 def test_same_text_has_the_same_digest_whatever_the_reason() -> None:
     """The digest is the text's own: it tells a reject again when the reason is worded otherwise."""
-    with Spool() as spool:
-        spool.add(
-            Batch(WINDOW, (make_rejected("{}", Reason.USER_ID_MISSING), make_rejected("{}", Reason.OUTSIDE_WINDOW)))
-        )
+    with Spool(RUN) as spool:
+        items = [make_rejected("{}", Reason.USER_ID_MISSING), make_rejected("{}", Reason.OUTSIDE_WINDOW)]
+        spool.add(pack(WINDOW, items))
+        spool.finish()
 
-        digests = {line.split(b"\t")[2] for line in spool.rejected_events()}
+        digests = {line.split(b"\t")[2] for line in whole(spool.rejected_events()).splitlines()}
         assert len(digests) == 1
 
 
 def test_long_day_is_kept_in_a_file_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of the program does not grow with the day."""
     monkeypatch.setattr(spool_module, "_IN_MEMORY", 100_000)
-    answer = Batch(WINDOW, tuple(make_events(500)))
-    with Spool() as spool:
+    answer = pack(WINDOW, make_events(500))
+    with Spool(RUN) as spool:
         spool.add(answer)
         tracemalloc.start()
         for _ in range(40):
             spool.add(answer)
         grown, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
+        spool.finish()
 
-        assert spool.events().seek(0, os.SEEK_END) > 3_000_000
+        assert len(whole(spool.events())) > 3_000_000
         assert grown < 500_000
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="files have no mode there")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files cannot be looked up there")
 def test_nobody_else_can_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The temporary file has no name, or at least no reader but its owner, and is gone with the spool."""
     monkeypatch.setattr(spool_module, "_IN_MEMORY", 10)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Spool() as spool:
-        spool.add(Batch(WINDOW, tuple(make_events(10))))
+    with Spool(RUN) as spool:
+        spool.add(pack(WINDOW, make_events(10)))
 
         assert list(tmp_path.iterdir()) == []
-        assert stat.S_IMODE(os.fstat(spool.events().fileno()).st_mode) & 0o077 == 0
+        ours = [file.name for file in Path("/proc/self/fd").iterdir() if str(tmp_path) in target(file)]
+        assert ours
+        assert all(stat.S_IMODE(os.fstat(int(number)).st_mode) & 0o077 == 0 for number in ours)
 
 
 FULL_DISK = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
-from app_types import Batch
 from exceptions import EtlError
+from source.rows import pack
 from tests.support.loading import make_day, make_events
 from warehouse import spool
 spool._IN_MEMORY = 1_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-with spool.Spool() as spool:
+with spool.Spool(1) as spool:
     try:
         for _ in range(100):
-            spool.add(Batch(make_day().window, tuple(make_events(100))))
+            spool.add(pack(make_day().window, make_events(100)))
     except EtlError as error:
         print(error)
 """
@@ -143,8 +214,9 @@ def test_full_disk_is_told_with_the_folder() -> None:
 
 def test_files_are_closed_when_the_work_fails() -> None:
     """The spool leaves nothing behind, however its block ends."""
-    with pytest.raises(EtlError), Spool() as spool:
+    with pytest.raises(EtlError), Spool(RUN) as spool:  # noqa: PT012  (the block is what is tested)
+        spool.finish()
         raise EtlError("no")
 
     with pytest.raises(ValueError, match="closed file"):
-        spool.events()
+        spool.events().read(1)

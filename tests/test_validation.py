@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app_types import AttemptType, Batch, Defect, Event, Reason, Rejected, Window
+from app_types import AttemptType, Defect, Event, Reason, Rejected, Window
 from source.decoding import decode
 from source.passback import MOST_CHARACTERS
 from source.validation import MOST_FIELD_BYTES, read_created_at, validate
@@ -29,7 +29,7 @@ def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type,misc]
 
 
-def judge_all(*items: object, window: Window = HOUR, length: int = 32) -> Batch:
+def judge_all(*items: object, window: Window = HOUR, length: int = 32) -> list[Event | Rejected]:
     """Validate an answer with these items."""
     return validate(decode(json.dumps(items).encode()), window, length)
 
@@ -37,7 +37,7 @@ def judge_all(*items: object, window: Window = HOUR, length: int = 32) -> Batch:
 def judge(window: Window = HOUR, length: int = 32, **changes: object) -> Event | Rejected:
     """Validate a good event with changes; `ABSENT` takes a name away."""
     event = {name: value for name, value in make_event(**changes).items() if value is not ABSENT}
-    (item,) = judge_all(event, window=window, length=length).items
+    (item,) = judge_all(event, window=window, length=length)
     return item
 
 
@@ -86,7 +86,7 @@ def test_event_of_the_description_is_valid() -> None:
         '"is_correct": null, "attempt_type": "run", "created_at": "2023-05-31 09:16:11.313646"}]'
     )
     day = Window(datetime(2023, 5, 31, tzinfo=UTC), datetime(2023, 6, 1, tzinfo=UTC))
-    (event,) = validate(decode(text.encode()), day, 32).items
+    (event,) = validate(decode(text.encode()), day, 32)
 
     assert isinstance(event, Event)
     assert event.created_at == datetime(2023, 5, 31, 9, 16, 11, 313646, tzinfo=UTC)
@@ -105,9 +105,8 @@ def test_items_keep_the_order_of_the_answer() -> None:
         make_event(lti_user_id=OTHER_USER), None, make_event(passback_params=None), make_event(lti_user_id=None)
     )
 
-    assert [type(item) for item in batch.items] == [Event, Rejected, Event, Rejected]
-    assert batch.received == 4
-    assert batch.window == HOUR
+    assert [type(item) for item in batch] == [Event, Rejected, Event, Rejected]
+    assert len(batch) == 4
 
 
 # Reasons
@@ -196,7 +195,7 @@ def test_event_is_rejected_with_its_reason(item: object, expected: Reason) -> No
     """An event that cannot be loaded is kept with a stable reason and its own text; the one beside it is loaded."""
     if isinstance(item, dict):
         item = {name: value for name, value in item.items() if value is not ABSENT}
-    rejected, good = judge_all(item, make_event()).items
+    rejected, good = judge_all(item, make_event())
 
     assert isinstance(rejected, Rejected)
     assert rejected.reason is expected
@@ -208,7 +207,7 @@ def test_event_is_rejected_with_its_reason(item: object, expected: Reason) -> No
 def test_repeated_name_is_rejected() -> None:
     """An event in which a name stands twice has no clear meaning."""
     text = json.dumps(make_event())
-    rejected, good = validate(decode(f'[{text[:-1]}, "is_correct": 1}}, {text}]'.encode()), HOUR, 32).items
+    rejected, good = validate(decode(f'[{text[:-1]}, "is_correct": 1}}, {text}]'.encode()), HOUR, 32)
 
     assert isinstance(rejected, Rejected)
     assert rejected.reason is Reason.DUPLICATE_NAME
@@ -271,8 +270,8 @@ def test_event_at_the_excluded_end_is_neither_kept_nor_counted(created_at: str, 
     """An event exactly at the end belongs to the next window, good or not, and leaves no trace in this one."""
     batch = judge_all(make_event(created_at=created_at, **changes), make_event())
 
-    assert [type(item) for item in batch.items] == [Event]
-    assert batch.received == 1
+    assert [type(item) for item in batch] == [Event]
+    assert len(batch) == 1
 
 
 # Times
@@ -684,8 +683,8 @@ def test_every_item_is_accounted_for(items: list[Any]) -> None:
         item for item in items if not (isinstance(item, dict) and item.get("created_at") == "2023-04-01 13:00:00")
     ]
 
-    assert batch.received == len(counted)
-    for item, judged in zip(counted, batch.items, strict=True):
+    assert len(batch) == len(counted)
+    for item, judged in zip(counted, batch, strict=True):
         if isinstance(judged, Rejected):
             assert json.loads(judged.raw) == item
         else:

@@ -1,6 +1,7 @@
-"""Keeps a day's events between fetch and load, in the form that PostgreSQL's COPY takes.
+"""Keeps a day's events on their way from fetch to load, in the form that PostgreSQL's COPY takes.
 
-Nothing is loaded before the whole day is fetched, so it waits here: in memory while it is small, then in an unnamed
+One thread adds what was fetched while another copies it into the database, from the beginning and, should the load
+have to begin again, from the beginning once more. What waits here lies in memory while it is small, then in an unnamed
 temporary file that only this process can reach. The memory of the program does not grow with the day.
 """
 
@@ -8,36 +9,51 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from app_types import Batch, Event, Rejected
 from exceptions import EtlError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
+    from app_types import Batch, Rejected
 
-_IN_MEMORY: Final = 16 * 1024 * 1024
-_NULL: Final = "\\N"
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_CORRECT: Final = {None: _NULL, True: "t", False: "f"}
+
+_IN_MEMORY: Final = 8 * 1024 * 1024
+_ENOUGH_TO_BEGIN: Final = 2 * 1024 * 1024
+"""Bytes; a smaller day is fetched whole before the database is asked for anything."""
+
+
+class AbandonedError(Exception):
+    """Nothing more will come: the fetch has failed or was broken off."""
 
 
 class Spool:
-    """The events and the rejected ones of one fetch, in the order in which they came."""
+    """The events and the rejected ones of one fetch.
 
-    def __init__(self) -> None:
-        self._events = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (closed in __exit__)
-        self._rejected = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+    Args:
+        run_id: the run that the events are loaded by; each row ends with it.
+    """
+
+    def __init__(self, run_id: int) -> None:
+        self._end = f"\t{run_id}\n"
+        self._changed = threading.Condition()
+        self._whole = False
+        self._abandoned = False
+        self._events = _Store(self._changed)
+        self._rejected = _Store(self._changed)
         self.received = 0
         self.rejected = 0
+        self.repeated = 0
         self.defective = 0
 
     @property
-    def valid(self) -> int:
-        """How many events are to be loaded."""
-        return self.received - self.rejected
+    def loadable(self) -> int:
+        """How many events are to be loaded: the valid ones, each key once."""
+        return self.received - self.rejected - self.repeated
 
     def __enter__(self) -> Spool:
         return self
@@ -45,26 +61,19 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in (self._events, self._rejected):
-            with suppress(OSError):  # what a full disk did not take is of no use any more
-                file.close()
+        self.abandon()
+        self._events.close()
+        self._rejected.close()
 
     def add(self, batch: Batch) -> None:
         """Add the events of a part of the day."""
-        events: list[str] = []
-        rejected: list[str] = []
-        for seq, item in enumerate(batch.items, start=self.received):
-            if isinstance(item, Rejected):
-                rejected.append(_rejected_line(seq, item))
-            else:
-                events.append(_event_line(seq, item))
-                self.defective += bool(item.defects)
-        self.received += len(batch.items)
-        self.rejected += len(rejected)
+        rejected = batch.rejected
+        self.received += batch.received
+        self.repeated += batch.repeated
+        self.defective += batch.defective
         try:
-            for file, lines in ((self._events, events), (self._rejected, rejected)):
-                file.write("".join(lines).encode())
-                file.flush()
+            self._events.append(_joined(batch.rows, self._end))
+            self._rejected.append("".join(_rejected_row(self.rejected + at, item) for at, item in enumerate(rejected)))
         except OSError as error:
             raise EtlError(
                 "The fetched events cannot be kept in the folder for temporary files, %(folder)s: %(cause)s.",
@@ -72,31 +81,105 @@ class Spool:
                 folder=tempfile.gettempdir(),
                 cause=error.strerror or type(error).__name__,
             ) from None
+        self.rejected += len(rejected)
 
-    def events(self) -> tempfile.SpooledTemporaryFile[bytes]:
-        """Return the events as COPY text, from their beginning."""
-        self._events.seek(0)
-        return self._events
+    def finish(self) -> None:
+        """Tell the reader that everything is there."""
+        with self._changed:
+            self._whole = True
+            self._changed.notify_all()
 
-    def rejected_events(self) -> tempfile.SpooledTemporaryFile[bytes]:
+    def abandon(self) -> None:
+        """Tell the reader that nothing more will come."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+
+    def wait(self, *, whole: bool) -> None:
+        """Wait until everything is there, or enough to begin with.
+
+        Raises:
+            AbandonedError: it will not come.
+        """
+        with self._changed:
+            while not self._whole and (whole or self._events.size < _ENOUGH_TO_BEGIN):
+                self._check()
+                self._changed.wait()
+            self._check()
+
+    def events(self) -> Reader:
+        """Return the events as COPY text, from their beginning; reading waits for what is still to come."""
+        return Reader(self, self._events)
+
+    def rejected_events(self) -> Reader:
         """Return the rejected events as COPY text, from their beginning."""
-        self._rejected.seek(0)
-        return self._rejected
+        return Reader(self, self._rejected)
+
+    def read(self, store: _Store, position: int, size: int) -> bytes:
+        """Return what comes next in a store, nothing at the end.
+
+        Raises:
+            AbandonedError: the rest will not come.
+        """
+        with self._changed:
+            while position >= store.size and not self._whole:
+                self._check()
+                self._changed.wait()
+            self._check()
+            return store.read(position, size)
+
+    def _check(self) -> None:
+        if self._abandoned and not self._whole:
+            raise AbandonedError
 
 
-def _event_line(seq: int, event: Event) -> str:
-    return (
-        f"{seq}\t{_text(event.user_id)}\t{event.created_at.isoformat()}\t{_text(event.oauth_consumer_key)}"
-        f"\t{_text(event.lis_result_sourcedid)}\t{_text(event.lis_outcome_service_url)}"
-        f"\t{_CORRECT[event.is_correct]}\t{event.attempt_type.value}\t{{{','.join(event.defects)}}}\n"
-    )
+class Reader:
+    """A file for COPY, read from its beginning to where the fetch ends."""
+
+    def __init__(self, spool: Spool, store: _Store) -> None:
+        self._spool = spool
+        self._store = store
+        self._position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to so many bytes, waiting for the first of them; nothing at the end."""
+        data = self._spool.read(self._store, self._position, size)
+        self._position += len(data)
+        return data
 
 
-def _rejected_line(seq: int, rejected: Rejected) -> str:
+class _Store:
+    """Bytes that are appended by one thread and read by another."""
+
+    def __init__(self, changed: threading.Condition) -> None:
+        self._changed = changed
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (closed by the spool)
+        self.size = 0
+
+    def append(self, text: str) -> None:
+        data = text.encode()
+        with self._changed:
+            self._file.seek(self.size)
+            self._file.write(data)
+            self._file.flush()
+            self.size += len(data)
+            self._changed.notify_all()
+
+    def read(self, position: int, size: int) -> bytes:
+        self._file.seek(position)
+        return self._file.read(size)
+
+    def close(self) -> None:
+        with suppress(OSError):  # what a full disk did not take is of no use any more
+            self._file.close()
+
+
+def _joined(rows: Sequence[str], end: str) -> str:
+    return end.join(rows) + end if rows else ""
+
+
+def _rejected_row(number: int, rejected: Rejected) -> str:
+    """Write a rejected event with its place; its text is ASCII JSON, so only backslashes need an escape."""
     digest = hashlib.sha256(rejected.raw.encode()).hexdigest()
-    return f"{seq}\t{rejected.reason.value}\t\\\\x{digest}\t{_text(rejected.raw)}\n"
-
-
-def _text(value: str | None) -> str:
-    """Write a text as COPY reads it; a backslash, a tab or a line end would otherwise end field, line or load."""
-    return _NULL if value is None else value.translate(_ESCAPES)
+    raw = rejected.raw.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    return f"{number}\t{rejected.reason.value}\t\\\\x{digest}\t{raw}\n"

@@ -10,7 +10,7 @@ SELECT
               (sent.oauth_consumer_key, sent.lis_outcome_service_url, sent.is_correct, sent.defects)
     ) AS differing
 FROM lms_activities AS held
-LEFT JOIN pg_temp.unique_events AS sent
+LEFT JOIN pg_temp.staged_events AS sent
     ON sent.created_at = held.created_at
    AND sent.user_id = held.user_id
    AND sent.attempt_type = held.attempt_type

@@ -6,7 +6,7 @@ SET oauth_consumer_key = sent.oauth_consumer_key,
     defects = sent.defects,
     run_id = %(run_id)s,
     loaded_at = now()
-FROM pg_temp.unique_events AS sent
+FROM pg_temp.staged_events AS sent
 WHERE held.created_at >= %(start)s
   AND held.created_at < %(end)s
   AND held.created_at = sent.created_at

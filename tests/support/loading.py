@@ -22,21 +22,21 @@ from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
 import put_data
-from app_types import AttemptType, Batch, Event, Mode, Reason, Rejected, Secret
+from app_types import AttemptType, Event, Mode, Reason, Rejected, Secret
 from config import DatabaseSettings
+from source.rows import pack
 from source.windows import day_of
 from warehouse import ledger
 from warehouse.connection import Server
 from warehouse.migrations import migrate
-from warehouse.spool import Spool
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from psycopg2.extensions import connection as Connection  # noqa: N812  (a class, whatever its name)
 
-    from app_types import Counts, Day
+    from app_types import Batch, Counts, Day
     from tests.support.postgres import PostgresServer
     from warehouse.connection import Database
 
@@ -79,13 +79,9 @@ def make_rejected(raw: str = '{"lti_user_id": null}', reason: Reason = Reason.US
     return Rejected(reason, raw)
 
 
-@contextmanager
-def spooled(day: Day, *answers: Sequence[Event | Rejected]) -> Iterator[Spool]:
-    """Yield what a fetch leaves behind, an answer a window."""
-    with Spool() as spool:
-        for answer in answers:
-            spool.add(Batch(day.window, tuple(answer)))
-        yield spool
+def fetched(day: Day, *answers: Sequence[Event | Rejected]) -> list[Batch]:
+    """Return what a fetch brings, a batch for each answer."""
+    return [pack(day.window, answer) for answer in answers]
 
 
 def database_settings(url: str | None = None, **values: Any) -> DatabaseSettings:
@@ -127,15 +123,14 @@ class Warehouse:
     ) -> Counts:
         """Load what one answer brought, as a run of its own unless one was begun."""
         day = day or make_day()
-        with spooled(day, items) as spool:
-            return self.load_spool(spool, day, reset=reset, run_id=run_id)
+        return self.load_batches(fetched(day, items), day, reset=reset, run_id=run_id)
 
-    def load_spool(
-        self, spool: Spool, day: Day | None = None, *, reset: bool = False, run_id: int | None = None
+    def load_batches(
+        self, batches: Iterable[Batch], day: Day | None = None, *, reset: bool = False, run_id: int | None = None
     ) -> Counts:
-        """Load what a fetch left behind, as a run of its own unless one was begun."""
+        """Load what a fetch brings, as a run of its own unless one was begun."""
         day = day or make_day()
-        return put_data.load(self.database, run_id or self.begin(day), day, spool, reset=reset)
+        return put_data.load(self.database, run_id or self.begin(day), day, batches, reset=reset)
 
     def select(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask from outside: what is not committed is not seen."""

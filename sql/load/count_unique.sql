@@ -1,1 +1,0 @@
-SELECT count(*) FROM pg_temp.unique_events;
