@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,8 @@ from app_types import CourseFigures, DailyStatistics, DayDetails, HourFigures, T
 from warehouse.queries import query
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app_types import Window
     from warehouse.connection import Database
 
@@ -32,7 +35,8 @@ def compute(database: Database, window: Window) -> DailyStatistics:
         DatabaseError: PostgreSQL could not be asked.
     """
     started = time.monotonic()
-    rows = database.rows(query("statistics/day"), start=window.start, end=window.end)
+    with _planned(database):
+        rows = database.rows(query("statistics/day"), start=window.start, end=window.end)
     statistics = DailyStatistics(*rows[0])
     log.info("statistics: done, seconds: %.2f", time.monotonic() - started)
     return statistics
@@ -46,16 +50,25 @@ def details(database: Database, window: Window) -> DayDetails:
     """
     started = time.monotonic()
     bounds = {"start": window.start, "end": window.end}
-    hours = database.rows(query("statistics/hours"), **bounds)
-    groups = database.rows(query("statistics/courses_and_tasks"), **bounds, stuck_after=STUCK_AFTER)
+    with _planned(database):
+        hours = database.rows(query("statistics/hours"), **bounds)
+        groups = database.rows(query("statistics/courses_and_tasks"), **bounds, stuck_after=STUCK_AFTER)
     courses = tuple(CourseFigures(row[1], *row[3:9]) for row in groups if row[0] == _OF_COURSE)
     tasks = tuple(TaskFigures(*(*row[1:7], row[9])) for row in groups if row[0] == _OF_TASK and row[2])
     log.info("statistics of hours, courses and tasks: done, seconds: %.2f", time.monotonic() - started)
     return DayDetails(_every_hour(window, hours), courses, tasks, stuck_students=groups[-1][9])
 
 
+@contextmanager
+def _planned(database: Database) -> Iterator[None]:
+    """Have PostgreSQL read a day the way that suits one."""
+    database.rows(query("statistics/plan"))
+    yield
+    database.rows(query("statistics/plan_as_usual"))
+
+
 def _every_hour(window: Window, rows: list[tuple[Any, ...]]) -> tuple[HourFigures, ...]:
     """Return an entry for each hour that the window touches, empty ones too."""
-    known = {row[0]: row[1:] for row in rows}
-    number = -((window.start - window.end) // _HOUR)
-    return tuple(HourFigures(window.start + hour * _HOUR, *known.get(hour, (0, 0, 0))) for hour in range(number))
+    known = {start: counts for start, *counts in rows}
+    hours = [window.start + number * _HOUR for number in range(-((window.start - window.end) // _HOUR))]
+    return tuple(HourFigures(start, *known.get(start, (0, 0, 0))) for start in hours)

@@ -208,7 +208,7 @@ def _merge(cursor: extensions.cursor, bounds: dict[str, object], spool: Spool) -
     cursor.execute(query("load/create_staging"))
     _copy(cursor, "load/stage_events", spool.events())
     _check("events staged", spool.loadable, cursor.rowcount)
-    cursor.execute("ANALYZE pg_temp.staged_events (created_at)")
+    cursor.execute(query("load/plan"))
     before = _Comparison(*_numbers(cursor, "load/compare", bounds))
     new = spool.loadable - before.held + before.missing
     updated = loaded = 0

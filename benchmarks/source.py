@@ -56,9 +56,7 @@ def main() -> None:
         while True:
             client, _ = listener.accept()
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(
-                target=_serve, args=(client, day, options.latency, options.bandwidth), daemon=True
-            ).start()
+            threading.Thread(target=_serve, args=(client, day, options.latency, options.bandwidth), daemon=True).start()
 
 
 def _serve(client: socket.socket, day: ReadyDay, latency: float, bandwidth: int) -> None:
@@ -72,10 +70,14 @@ def _serve(client: socket.socket, day: ReadyDay, latency: float, bandwidth: int)
             match = _WINDOW.search(received)
             assert match
             received = b""
-            start, end = (datetime.fromisoformat(unquote_plus(text.decode())).replace(tzinfo=UTC) for text in match.groups())
+            start, end = (
+                datetime.fromisoformat(unquote_plus(text.decode())).replace(tzinfo=UTC) for text in match.groups()
+            )
             body = day.window(start, end)
             time.sleep(latency)
-            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n[" % (len(body) + 2))
+            client.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n[" % (len(body) + 2)
+            )
             _send(client, body, bandwidth)
             client.sendall(b"]")
 

@@ -825,6 +825,7 @@ def test_interrupt_between_statements_is_heard(warehouse: Warehouse, monkeypatch
 
 def test_interrupt_after_the_commit_leaves_the_load(warehouse: Warehouse, absent_standby: None) -> None:
     """An interrupt that comes when the commit has gone through cannot undo it; the ledger tells so."""
+    warehouse.database.rows("SET synchronous_commit = local")
     run_id = warehouse.begin()
     warehouse.database.rows("SET synchronous_commit = on")
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from app_types import Batch, Rejected
 
 
-_IN_MEMORY: Final = 8 * 1024 * 1024
-_ENOUGH_TO_BEGIN: Final = 2 * 1024 * 1024
+_IN_MEMORY: Final = 1024 * 1024
+_ENOUGH_TO_BEGIN: Final = 1024 * 1024
 """Bytes; a smaller day is fetched whole before the database is asked for anything."""
 
 

@@ -1,32 +1,33 @@
--- Courses, tasks and the whole day in one scan: first a row per student and task, then the sums of those.
--- lis_result_sourcedid is context:resource link:user id, split from the right; context and link may be percent-encoded.
--- Only keys of Open edX's grammar leave this query; everything else counts as unknown (null). A day has few tasks, so
--- the regular expressions look at each task once, not at each event.
-WITH attempts AS MATERIALIZED (
+-- Courses, tasks and the whole day in one scan. lis_result_sourcedid is context:resource link:user id, split from the
+-- right; context and link may be percent-encoded. Only keys of Open edX's grammar leave this query; everything else
+-- counts as unknown (null). A day has few tasks, so the regular expressions look at each place once, not at each event,
+-- and from then on courses and tasks are numbers. A first submit was a success when a success came at its moment: an
+-- aggregate that sorts would cost more than all the rest.
+WITH events AS MATERIALIZED (
     SELECT
         user_id,
-        CASE
-            WHEN right(lis_result_sourcedid, length(user_id) + 1) = ':' || user_id
-                THEN left(lis_result_sourcedid, -length(user_id) - 1)
-            ELSE substring(lis_result_sourcedid FROM '^(.*):[^:]*$')
-        END AS place,
-        count(*) FILTER (WHERE attempt_type = 'run') AS runs,
-        count(*) FILTER (WHERE attempt_type = 'submit') AS submits,
-        count(*) FILTER (WHERE attempt_type = 'submit' AND is_correct) AS successful,
-        min(created_at) FILTER (WHERE attempt_type = 'submit') AS first_at,
-        (array_agg(is_correct ORDER BY created_at) FILTER (WHERE attempt_type = 'submit'))[1] AS first_successful
+        coalesce(
+            CASE
+                WHEN right(lis_result_sourcedid, length(user_id) + 1) = ':' || user_id
+                    THEN left(lis_result_sourcedid, -length(user_id) - 1)
+                ELSE substring(lis_result_sourcedid FROM '^(.*):[^:]*$')
+            END,
+            ''
+        ) AS place,
+        attempt_type = 'submit' AS is_submit,
+        is_correct,
+        created_at
     FROM lms_activities
     WHERE created_at >= %(start)s AND created_at < %(end)s
-    GROUP BY 1, 2
 ),
 places AS MATERIALIZED (
     SELECT
         place,
         replace(replace(replace(replace(replace(replace(
             place, '%%3A', ':'), '%%3a', ':'), '%%2B', '+'), '%%2b', '+'), '%%2F', '/'), '%%2f', '/') AS plain
-    FROM (SELECT DISTINCT place FROM attempts) AS found
+    FROM (SELECT DISTINCT place FROM events) AS found
 ),
-keys AS MATERIALIZED (
+parsed AS MATERIALIZED (
     SELECT
         place,
         substring(
@@ -34,35 +35,77 @@ keys AS MATERIALIZED (
             '^(course-v1:[A-Za-z0-9._~-]+\+[A-Za-z0-9._~-]+\+[A-Za-z0-9._~-]+'
             '|[A-Za-z0-9._~-]+/[A-Za-z0-9._~-]+/[A-Za-z0-9._~-]+):'
         ) AS course,
-        substring(plain FROM ':[^/]*-([A-Za-z0-9_]+)$') AS task
+        substring(plain FROM ':[^/]*-([A-Za-z0-9_]+)$') AS block
     FROM places
 ),
-pairs AS (
+keys AS MATERIALIZED (
     SELECT
-        attempts.user_id,
-        keys.course,
-        CASE WHEN keys.course IS NOT NULL THEN keys.task END AS task,
-        sum(attempts.runs) AS runs,
-        sum(attempts.submits) AS submits,
-        sum(attempts.successful) AS successful,
-        (array_agg(attempts.first_successful ORDER BY attempts.first_at) FILTER (WHERE attempts.first_at IS NOT NULL))[1]
+        place,
+        course,
+        CASE WHEN course IS NOT NULL THEN block END AS task,
+        dense_rank() OVER (ORDER BY course)::integer AS course_number,
+        dense_rank() OVER (ORDER BY course, CASE WHEN course IS NOT NULL THEN block END)::integer AS task_number
+    FROM parsed
+),
+pairs AS MATERIALIZED (
+    -- A row per student and task.
+    SELECT
+        events.user_id,
+        keys.course_number,
+        keys.task_number,
+        count(*) FILTER (WHERE NOT is_submit)::integer AS runs,
+        count(*) FILTER (WHERE is_submit)::integer AS submits,
+        count(*) FILTER (WHERE is_submit AND is_correct)::integer AS successful,
+        min(created_at) FILTER (WHERE is_submit AND is_correct) = min(created_at) FILTER (WHERE is_submit)
             AS first_successful
-    FROM attempts
-    LEFT JOIN keys ON keys.place = attempts.place
+    FROM events
+    JOIN keys ON keys.place = events.place
     GROUP BY 1, 2, 3
+),
+tasks AS MATERIALIZED (
+    SELECT
+        course_number,
+        task_number,
+        count(*) AS students,
+        sum(runs) AS runs,
+        sum(submits) AS submits,
+        sum(successful) AS successful,
+        count(*) FILTER (WHERE submits > 0) AS first_submits,
+        count(*) FILTER (WHERE first_successful) AS successful_first_submits,
+        count(*) FILTER (WHERE successful = 0 AND submits >= %(stuck_after)s) AS stuck
+    FROM pairs
+    GROUP BY 1, 2
+),
+stuck AS MATERIALIZED (
+    SELECT DISTINCT pairs.user_id, pairs.course_number
+    FROM pairs
+    JOIN keys ON keys.task_number = pairs.task_number AND keys.task IS NOT NULL
+    WHERE pairs.successful = 0 AND pairs.submits >= %(stuck_after)s
+),
+course_students AS (
+    SELECT course_number, count(*) AS students
+    FROM (SELECT DISTINCT course_number, user_id FROM pairs) AS student
+    GROUP BY 1
 )
 SELECT
-    grouping(course, task) AS level,
-    course,
-    task,
-    count(DISTINCT user_id) AS students,
-    sum(runs)::bigint AS runs,
-    sum(submits)::bigint AS submits,
-    sum(successful)::bigint AS successful_submits,
-    count(*) FILTER (WHERE submits > 0) AS first_submits,
-    count(*) FILTER (WHERE first_successful) AS successful_first_submits,
-    count(DISTINCT user_id) FILTER (WHERE successful = 0 AND submits >= %(stuck_after)s AND task IS NOT NULL)
-        AS stuck_students
-FROM pairs
-GROUP BY GROUPING SETS ((course), (course, task), ())
+    0 AS level, named.course, named.task, students, runs, submits, successful, first_submits,
+    successful_first_submits, CASE WHEN named.task IS NULL THEN 0 ELSE stuck END AS stuck
+FROM tasks
+JOIN (SELECT DISTINCT task_number, course, task FROM keys) AS named USING (task_number)
+UNION ALL
+SELECT
+    1, named.course, NULL, course_students.students, of_course.runs, of_course.submits, of_course.successful,
+    of_course.first_submits, of_course.successful_first_submits, coalesce(stuck_students.number, 0)
+FROM (
+    SELECT
+        course_number, sum(runs)::bigint AS runs, sum(submits)::bigint AS submits, sum(successful)::bigint AS successful,
+        sum(first_submits)::bigint AS first_submits, sum(successful_first_submits)::bigint AS successful_first_submits
+    FROM tasks
+    GROUP BY 1
+) AS of_course
+JOIN course_students USING (course_number)
+JOIN (SELECT DISTINCT course_number, course FROM keys) AS named USING (course_number)
+LEFT JOIN (SELECT course_number, count(*) AS number FROM stuck GROUP BY 1) AS stuck_students USING (course_number)
+UNION ALL
+SELECT 3, NULL, NULL, 0, 0, 0, 0, 0, 0, count(DISTINCT user_id) FROM stuck
 ORDER BY level, course, task;

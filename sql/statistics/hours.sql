@@ -1,6 +1,6 @@
 -- Counted in hours since the day's first moment, so that days of 23 and 25 hours come out right.
 SELECT
-    floor(extract(epoch FROM created_at - %(start)s::timestamptz) / 3600)::integer AS hour,
+    date_bin('1 hour', created_at, %(start)s) AS hour,
     count(*) FILTER (WHERE attempt_type = 'run') AS runs,
     count(*) FILTER (WHERE attempt_type = 'submit') AS submits,
     count(*) FILTER (WHERE attempt_type = 'submit' AND is_correct) AS successful_submits

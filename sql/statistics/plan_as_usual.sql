@@ -1,0 +1,3 @@
+RESET enable_indexscan;
+RESET work_mem;
+RESET jit;
