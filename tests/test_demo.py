@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from itertools import pairwise
@@ -285,7 +286,9 @@ def test_the_real_client_takes_a_day_from_the_source(tmp_path: Path) -> None:
     with demo_environment(tmp_path / "demo", {}) as demo:
         settings = load_settings(demo.environ)
         window = Window(datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC))
-        items = [item for batch in get_data.fetch(settings.api, window, log_every_event=True) for _, item in batch.noted]
+        items = [
+            item for batch in get_data.fetch(settings.api, window, log_every_event=True) for _, item in batch.noted
+        ]
     rejected = [item for item in items if isinstance(item, Rejected)]
     events = [item for item in items if isinstance(item, Event)]
     keys = {(event.created_at, event.user_id, event.attempt_type, event.lis_result_sourcedid) for event in events}
@@ -628,7 +631,7 @@ def test_nothing_of_the_users_own_settings_reaches_the_demo(tmp_path: Path) -> N
 
 
 def test_harmless_settings_of_the_user_are_heeded(tmp_path: Path) -> None:
-    """Language, zone, windows and logging of the demo are the user's choice."""
+    """Language, zone, windows, logging and retention of the demo are the user's choice."""
     chosen = {
         "API_CONCURRENCY": "3",
         "API_WINDOW_MINUTES": "120",
@@ -636,6 +639,9 @@ def test_harmless_settings_of_the_user_are_heeded(tmp_path: Path) -> None:
         "LOG_EVERY_INCOMING_LINE": "true",
         "LOG_LEVEL": "DEBUG",
         "MAX_NUM_LOGS_FILES": "9",
+        "RETENTION_LEDGER_DAYS": "3",
+        "RETENTION_QUARANTINE_DAYS": "2",
+        "RETENTION_REPORTS_DAYS": "1",
         "TEST_APP_MODE": "true",
         "TIMEZONE": "Europe/Moscow",
     }
@@ -646,6 +652,7 @@ def test_harmless_settings_of_the_user_are_heeded(tmp_path: Path) -> None:
     assert (settings.api.concurrency, settings.api.window_minutes) == (3, 120)
     assert (settings.language, settings.zone.key, settings.test_mode) == ("en", "Europe/Moscow", True)
     assert (settings.logs.every_event, settings.logs.level, settings.logs.keep) == (True, "DEBUG", 9)
+    assert astuple(settings.retention) == (2, 3, 1)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files are those of POSIX")

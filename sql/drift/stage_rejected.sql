@@ -1,0 +1,1 @@
+INSERT INTO pg_temp.audited_rejected SELECT decode(digest, 'hex') FROM unnest(%(digests)s::text[]) AS digest;

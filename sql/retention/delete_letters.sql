@@ -1,0 +1,1 @@
+DELETE FROM etl_outbox WHERE message_id = ANY (%(ids)s) RETURNING 1;
