@@ -6,10 +6,12 @@ import csv
 import difflib
 import ipaddress
 import json
+import logging
 import os
 import re
 import ssl
 import stat
+import warnings
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +24,8 @@ from exceptions import ConfigError, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from apprise import NotifyBase
 
 HOME = Path(__file__).resolve().parent
 """The folder of the program: `.env` lies here, and relative paths in settings start here."""
@@ -58,10 +62,16 @@ DEFAULTS: dict[str, str] = {
     "SMTP_CA_FILE": "",
     "SENDER_EMAIL": "",
     "EMAIL_ADDRESSES_FOR_MAILING": "",
+    "NOTIFY_URLS": "",
+    "HEARTBEAT_URL": "",
+    "METRICS_FILE": "",
+    "RETENTION_QUARANTINE_DAYS": "",
+    "RETENTION_LEDGER_DAYS": "",
+    "RETENTION_REPORTS_DAYS": "",
 }
 """Every setting with its default; an empty text means "not set"."""
 
-SECRETS = frozenset({"API_CLIENT_KEY", "DATABASE_URL", "SMTP_PASSWORD"})
+SECRETS = frozenset({"API_CLIENT_KEY", "DATABASE_URL", "SMTP_PASSWORD", "NOTIFY_URLS", "HEARTBEAT_URL"})
 """Settings whose values are never shown."""
 
 OLD_NAMES = {"client": "API_CLIENT", "client_key": "API_CLIENT_KEY", "smtp_password": "SMTP_PASSWORD"}
@@ -91,6 +101,20 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 _SPREADSHEET_URL = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/([A-Za-z0-9_-]+)(?:[/?#].*)?")
 _SPREADSHEET_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SHOWN = 80
+
+_HEARTBEAT_EXAMPLE = "https://hc-ping.com/UUID"
+_BETWEEN_ADDRESSES = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
+"""Where Apprise itself parts one address from the next; commas within an address are its own."""
+_NOTIFY_ADDRESS = re.compile(r"([A-Za-z0-9]{1,32})://\S*")
+_COMMON_SERVICES = frozenset(
+    {"discord", "gotify", "gotifys", "json", "jsons", "mailto", "mailtos", "matrix", "matrixs", "mmost", "mmosts"}
+    | {"ntfy", "ntfys", "pagerduty", "pover", "rocket", "rockets", "slack", "tgram", "workflows", "zulip"}
+)
+"""Services that need not be looked up: importing Apprise takes longer than the prompt may."""
+_LOCAL_SERVICES = frozenset(
+    {"blink1", "dbus", "exec", "file", "gio", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"}
+)
+"""What shows or writes a message on this machine, through its desktop, devices or files."""
 
 CourseNames = dict[str, dict[Language, str]]
 
@@ -173,6 +197,24 @@ class LogSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlarmSettings:
+    """Who is told when something is wrong: services of Apprise, a heartbeat monitor, a file of figures."""
+
+    notify_urls: tuple[Secret, ...] = ()
+    heartbeat_url: Secret | None = None
+    metrics_file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
+    """How many days are kept; None means for ever."""
+
+    quarantine_days: int | None = None
+    ledger_days: int | None = None
+    reports_days: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings, a part per stage; a stage is handed its own part.
 
@@ -190,6 +232,8 @@ class Settings:
     test_mode: bool
     reports_path: Path
     course_names: CourseNames
+    alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     warnings: tuple[Fault, ...] = ()
 
     def secrets(self) -> tuple[str, ...]:
@@ -202,6 +246,9 @@ class Settings:
             texts += [url, *_passwords(url)]
         if self.mail:
             texts.append(self.mail.password.reveal())
+        for address in (*self.alarms.notify_urls, self.alarms.heartbeat_url):
+            if address:
+                texts += [address.reveal(), *_tokens(address.reveal())]
         return tuple(text for text in texts if text)
 
 
@@ -256,6 +303,17 @@ def is_loopback(host: str) -> bool:
         return host.lower().rstrip(".") == "localhost"
 
 
+def notify_service(address: str) -> NotifyBase | None:
+    """Return the service of Apprise that an address of `NOTIFY_URLS` stands for; None where it cannot be used."""
+    logging.getLogger("apprise").disabled = True  # it writes addresses
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it stands in for `imghdr`, which it still tries first
+        from apprise import Apprise, AppriseAsset
+
+        asset = AppriseAsset(http_redirects=False, pgp_autogen=False, pem_autogen=False)
+        return Apprise.instantiate(address, asset=asset)
+
+
 def load_settings(
     environ: Mapping[str, str],
     env_file: Mapping[str, str] | None = None,
@@ -292,6 +350,12 @@ def load_settings(
     test_mode = reader.boolean("TEST_APP_MODE")
     reports_path = reader.path("REPORTS_PATH")
     course_names = _course_names(reader)
+    alarms = _alarms(reader)
+    retention = RetentionSettings(
+        quarantine_days=reader.days("RETENTION_QUARANTINE_DAYS"),
+        ledger_days=reader.days("RETENTION_LEDGER_DAYS"),
+        reports_days=reader.days("RETENTION_REPORTS_DAYS"),
+    )
     if env_path is not None:
         reader.warn_of_open_file(env_path)
     if reader.faults:
@@ -307,6 +371,8 @@ def load_settings(
         test_mode=test_mode,
         reports_path=reports_path,
         course_names=course_names,
+        alarms=alarms,
+        retention=retention,
         warnings=tuple(reader.warnings),
     )
 
@@ -374,6 +440,10 @@ class _Reader:
         )
         return least
 
+    def days(self, name: str) -> int | None:
+        """Return a number of days, or None where it is not set."""
+        return self.integer(name, 1, 36_500) if self.given(name) else None
+
     def seconds(self, name: str, most: int) -> float:
         text = self.text(name)
         if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text, re.ASCII) and 0 < float(text) <= most:
@@ -434,7 +504,7 @@ class _Reader:
             return None
         return path
 
-    def url(self, name: str) -> str:
+    def url(self, name: str, example: str = "") -> str:
         """Return an https URL, or an http one of this machine; a password in it is a fault."""
         text = self.text(name)
         try:
@@ -443,7 +513,7 @@ class _Reader:
         except ValueError:
             parts, host = urlsplit(""), None
         if parts.scheme not in {"http", "https"} or not host or not _is_host(host):
-            self.fault("%(name)s must be a URL such as %(example)s.", name=name, example=DEFAULTS[name])
+            self.fault("%(name)s must be a URL such as %(example)s.", name=name, example=example or DEFAULTS[name])
         elif parts.username is not None or parts.password is not None or parts.fragment:
             self.fault("%(name)s must hold neither a user, nor a password, nor a fragment.", name=name)
         elif parts.scheme == "http" and not is_loopback(host):
@@ -679,6 +749,68 @@ def _mail(reader: _Reader) -> MailSettings | None:
         recipients=recipients,
         languages={address: language for address, language in split if language},
     )
+
+
+def _alarms(reader: _Reader) -> AlarmSettings:
+    heartbeat = Secret(reader.url("HEARTBEAT_URL", _HEARTBEAT_EXAMPLE)) if reader.given("HEARTBEAT_URL") else None
+    metrics: Path | None = None
+    if reader.given("METRICS_FILE"):
+        metrics = reader.path("METRICS_FILE")
+        if metrics.suffix != ".prom":
+            reader.warnings.append(
+                Fault("%(name)s: node_exporter reads only files that end in .prom.", {"name": "METRICS_FILE"})
+            )
+    return AlarmSettings(notify_urls=_notify_urls(reader), heartbeat_url=heartbeat, metrics_file=metrics)
+
+
+def _notify_urls(reader: _Reader) -> tuple[Secret, ...]:
+    """Read the addresses of Apprise. They hold tokens, so a fault names an address by its number and its scheme."""
+    name = "NOTIFY_URLS"
+    addresses = [part for part in _BETWEEN_ADDRESSES.split(reader.text(name).strip(" ,;")) if part]
+    for number, address in enumerate(addresses, start=1):
+        match = _NOTIFY_ADDRESS.fullmatch(address)
+        if match is None:
+            reader.fault(
+                "%(name)s: address %(number)s is not of the form SERVICE://…; a blank within it is written %%20.",
+                name=name,
+                number=str(number),
+            )
+        elif (scheme := match[1].lower()) in _LOCAL_SERVICES:
+            reader.fault(
+                "%(name)s: address %(number)s (%(scheme)s://…) reaches only this machine; "
+                "name a service on the network.",
+                name=name,
+                number=str(number),
+                scheme=scheme,
+            )
+        elif scheme not in _COMMON_SERVICES and notify_service(address) is None:
+            reader.fault(
+                "%(name)s: Apprise has no use for address %(number)s (%(scheme)s://…): the service is unknown, or a "
+                "part of the address is missing.",
+                name=name,
+                number=str(number),
+                scheme=scheme,
+            )
+    return tuple(Secret(address) for address in dict.fromkeys(addresses))
+
+
+def _tokens(address: str) -> list[str]:
+    """Return the parts of an address that may be a password or a token, as written and as meant.
+
+    Passwords always; of the rest what is no host, no port and no word: the longer ones with a digit or a capital.
+    """
+    _, _, rest = address.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    login, at, _ = authority.rpartition("@")
+    parts = [login, *login.split(":")[1:]] if at else []
+    parts += [part for part in re.split(r"[/?#&=:,;@]", rest) if _may_be_token(part)]
+    return list(dict.fromkeys(text for part in parts for text in (part, unquote(part)) if text))
+
+
+def _may_be_token(part: str) -> bool:
+    if len(part) < 6 or (len(part) < 40 and "." in part) or (part.isdigit() and len(part) < 8):
+        return False
+    return len(part) >= 16 or any(character.isdigit() or character.isupper() for character in part)
 
 
 def _address_and_language(text: str) -> tuple[str, Language | None]:

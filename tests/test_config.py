@@ -14,11 +14,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import trustme
+from apprise.manager_plugins import NotificationManager
+from apprise.utils.parse import parse_urls
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import config
 from app_types import Language, Secret
 from config import (
     DEFAULTS,
@@ -759,6 +762,135 @@ def test_certificate_of_a_private_authority(tmp_path: Path) -> None:
     assert faults({**MAIL, "SMTP_CA_FILE": str(bad)}) == [f"SMTP_CA_FILE: {bad} holds no certificates."]
 
 
+# --- alarms and retention ---
+
+
+def test_nobody_is_told_unless_asked() -> None:
+    """Without their settings there are no alarms, and everything is kept for ever."""
+    loaded = load({})
+
+    assert (loaded.alarms.notify_urls, loaded.alarms.heartbeat_url, loaded.alarms.metrics_file) == ((), None, None)
+    kept = loaded.retention
+    assert (kept.quarantine_days, kept.ledger_days, kept.reports_days) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("json://a.example.org/x", ["json://a.example.org/x"]),
+        (" json://a/x , mmosts://b/t ", ["json://a/x", "mmosts://b/t"]),
+        ("json://a/x mmosts://b/t", ["json://a/x", "mmosts://b/t"]),
+        ("json://a/x;mmosts://b/t", ["json://a/x", "mmosts://b/t"]),
+        (
+            "mailtos://u:p@example.org?to=a@example.org,b@example.org, tgram://1:A/2/",
+            ["mailtos://u:p@example.org?to=a@example.org,b@example.org", "tgram://1:A/2/"],
+        ),
+        ("slack://T1/A1/x/#general", ["slack://T1/A1/x/#general"]),
+        ("json://a json://a", ["json://a"]),
+    ],
+)
+def test_addresses_of_apprise_are_parted_as_apprise_parts_them(text: str, addresses: list[str]) -> None:
+    """Blanks, commas and semicolons stand between addresses; a comma within one is its own."""
+    urls = load({"NOTIFY_URLS": text}).alarms.notify_urls
+
+    assert [url.reveal() for url in urls] == addresses
+    assert list(dict.fromkeys(parse_urls(text))) == addresses
+
+
+@pytest.mark.parametrize(
+    "address", ["https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "lark://tokentoken12"]
+)
+def test_service_that_is_less_common_is_looked_up(address: str) -> None:
+    """What Apprise knows is taken, also the address that a service itself shows its users."""
+    assert len(load({"NOTIFY_URLS": address}).alarms.notify_urls) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("canary", "NOTIFY_URLS: address 1 is not of the form SERVICE://…; a blank within it is written %20."),
+        ("json://h canary", "NOTIFY_URLS: address 1 is not of the form SERVICE://…; a blank within it is written %20."),
+        (
+            "json://h, nosuch://canary",
+            "NOTIFY_URLS: Apprise has no use for address 2 (nosuch://…): the service is unknown, or a part of the "
+            "address is missing.",
+        ),
+        (
+            "https://canary.example.org",
+            "NOTIFY_URLS: Apprise has no use for address 1 (https://…): the service is unknown, or a part of the "
+            "address is missing.",
+        ),
+        *(
+            (
+                f"{local}://canary",
+                f"NOTIFY_URLS: address 1 ({local}://…) reaches only this machine; name a service on the network.",
+            )
+            for local in ("syslog", "dbus", "macosx", "windows", "gnome", "exec", "file")
+        ),
+    ],
+)
+def test_bad_addresses_of_apprise_are_told_by_their_number(text: str, told: str) -> None:
+    """An address holds a token, so nothing of it is shown but its service."""
+    assert faults({"NOTIFY_URLS": text}) == [told]
+
+
+def test_common_services_are_known_to_apprise_and_local_ones_are_its_own() -> None:
+    """The lists that save the look-up name no service that is not there."""
+    assert config.notify_service("json://localhost")  # loads the services without a warning
+    known = set(NotificationManager().schemas())
+
+    assert known >= config._COMMON_SERVICES
+    assert config._LOCAL_SERVICES - {"exec", "file"} <= known
+    assert not config._COMMON_SERVICES & config._LOCAL_SERVICES
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("canary", "HEARTBEAT_URL must be a URL such as https://hc-ping.com/UUID."),
+        ("http://hc.example.org/canary", "HEARTBEAT_URL must begin with https://"),
+        ("https://canary:x@hc.example.org/", "HEARTBEAT_URL must hold neither a user"),
+    ],
+)
+def test_bad_heartbeat_addresses(url: str, told: str) -> None:
+    """The monitor is reached over an encrypted line, or on this machine; a fault shows nothing of the address."""
+    (fault,) = faults({"HEARTBEAT_URL": url})
+
+    assert fault.startswith(told)
+    assert "canary" not in fault
+
+
+@pytest.mark.parametrize("url", ["https://hc-ping.com/7f0c0dd4", "http://localhost:8000/ping/7f0c0dd4"])
+def test_good_heartbeat_addresses(url: str) -> None:
+    """A check of healthchecks.io, or of a server of one's own."""
+    assert load({"HEARTBEAT_URL": url}).alarms.heartbeat_url == Secret(url)
+
+
+def test_file_of_figures_has_the_name_that_the_collector_reads(tmp_path: Path) -> None:
+    """A relative path starts at the program; another ending than .prom is a warning, not a fault."""
+    good, bad = (load({"METRICS_FILE": name}, home=tmp_path) for name in ("etl.prom", "etl.txt"))
+
+    assert good.alarms.metrics_file == tmp_path / "etl.prom"
+    assert good.warnings == ()
+    assert [str(warning) for warning in bad.warnings] == [
+        "METRICS_FILE: node_exporter reads only files that end in .prom."
+    ]
+
+
+def test_retention_is_in_days() -> None:
+    """A number of days each; what is not set is kept for ever."""
+    kept = load({"RETENTION_QUARANTINE_DAYS": "90", "RETENTION_REPORTS_DAYS": "365"}).retention
+
+    assert (kept.quarantine_days, kept.ledger_days, kept.reports_days) == (90, None, 365)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "ever", "36501"])
+@pytest.mark.parametrize("name", ["RETENTION_QUARANTINE_DAYS", "RETENTION_LEDGER_DAYS", "RETENTION_REPORTS_DAYS"])
+def test_bad_retention_is_refused(name: str, value: str) -> None:
+    """What could be read as "keep nothing" is a fault."""
+    assert faults({name: value}) == [f'{name} must be a whole number from 1 to 36500, not "{value}".']
+
+
 # --- secrets and modes ---
 
 
@@ -806,6 +938,30 @@ def test_log_is_told_of_every_secret() -> None:
 def test_password_is_found_wherever_a_url_holds_it(url: str) -> None:
     """The password of a URL may stand among its parameters."""
     assert "canary-db" in load({"DATABASE_URL": url}).secrets()
+
+
+@pytest.mark.parametrize(
+    ("address", "tokens"),
+    [
+        ("tgram://123456789:AAbb-cc_DD/12345678/", {"123456789", "AAbb-cc_DD", "12345678"}),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdn/#general", {"T1JJ3T3L2", "A1BRTD4JD", "TIiajkdn"}),
+        ("mailtos://etl:secret@mail.example.org?to=a@example.org", {"secret", "etl:secret"}),
+        ("json://u:p%40ss@localhost:8080/path?x=Tok3nTok3n", {"p%40ss", "p@ss", "u:p%40ss", "u:p@ss", "Tok3nTok3n"}),
+        ("mmosts://chat.example.org/abcdefghijklmnopqrstuvwxyz", {"abcdefghijklmnopqrstuvwxyz"}),
+    ],
+)
+def test_log_is_told_of_the_tokens_in_an_address(address: str, tokens: set[str]) -> None:
+    """Libraries name parts of an address; hosts, ports and words of everyday stay readable in the log."""
+    held = set(load({"NOTIFY_URLS": address}).secrets())
+
+    assert held == {"canary-key", address, *tokens}
+
+
+def test_log_is_told_of_the_heartbeat_address() -> None:
+    """Who knows the address could silence the monitor."""
+    held = load({"HEARTBEAT_URL": "https://hc-ping.com/7f0c0dd4-1111"}).secrets()
+
+    assert set(held) == {"canary-key", "https://hc-ping.com/7f0c0dd4-1111", "7f0c0dd4-1111"}
 
 
 def test_of_libpq_variables_only_the_password_is_secret() -> None:
