@@ -1,146 +1,122 @@
-"""`check`: is everything configured and reachable? Changes nothing."""
+"""`check`: is everything configured and reachable? Changes nothing, and ends in time whatever hangs."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from app_types import Window
-from exceptions import DatabaseError, EtlError
+from exceptions import EtlError
+from operations.probes import alarms, configuration, database, folders, freshness, mail, sheet, source
+from operations.probes.findings import Finding, Grade, bad
+from pipeline.job import unexpected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
+    from datetime import date
 
-    from config import Settings
-    from console.terminal import Terminal
     from messages import Messages
+    from pipeline.job import Job
 
 log = logging.getLogger(__name__)
 
-
-class Grade(StrEnum):
-    """How a part is."""
-
-    GOOD = "good"
-    WARNING = "warning"
-    BAD = "bad"
+_LIMIT: Final = 16.0
+"""Seconds that all probes have, side by side; starting and telling takes the rest of the twenty."""
+_MARKS: Final = {Grade.GOOD: "✓", Grade.WARNING: "!", Grade.BAD: "✗"}
 
 
-_MARKS = {Grade.GOOD: "✓", Grade.WARNING: "!", Grade.BAD: "✗"}
+@dataclass
+class _Part:
+    """A part that is looked at in a thread of its own, which nobody waits for in the end."""
 
+    name: str
+    title: str
+    probe: Callable[[], Sequence[Finding]]
+    findings: Sequence[Finding] = ()
+    done: threading.Event = field(default_factory=threading.Event)
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found of one part."""
+    def start(self, messages: Messages) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._look, args=(messages,), name=f"check-{self.name}", daemon=True).start()
 
-    part: str
-    grade: Grade
-    told: str
-
-
-def run(settings: Settings, terminal: Terminal, messages: Messages, *, as_json: bool) -> int:
-    """Look at every part in turn; 0 where none is bad, else 1."""
-    probes: list[tuple[str, Callable[[Settings, Messages], tuple[Grade, str]]]] = [
-        (messages.text("Events API"), _source),
-        (messages.text("Database"), _database),
-        (messages.text("Google Sheet"), _sheet),
-        (messages.text("Mail"), _mail),
-        (messages.text("Folders"), _folders),
-    ]
-    findings = []
-    for part, probe in probes:
+    def _look(self, messages: Messages) -> None:
         try:
-            grade, told = probe(settings, messages)
+            self.findings = self.probe()
         except EtlError as error:
-            grade, told = Grade.BAD, messages.error(error)
-        findings.append(Finding(part, grade, told))
-        terminal.line(f"{_MARKS[grade]} {part}: {told}")
-        log.debug("check: %s: %s", part, str(grade))
-    bad = any(finding.grade is Grade.BAD for finding in findings)
-    if as_json:
-        checks = [{"part": item.part, "grade": item.grade, "text": item.told} for item in findings]
-        terminal.machine(json.dumps({"status": "bad" if bad else "good", "checks": checks}))
-    return int(bad)
+            self.findings = [bad(messages.error(error))]
+        except Exception as error:  # noqa: BLE001  (told like the others, with the traceback in the log)
+            self.findings = [bad(messages.error(unexpected(error)))]
+        self.done.set()
 
 
-def _source(settings: Settings, messages: Messages) -> tuple[Grade, str]:
-    """Ask for one minute of yesterday, once."""
-    from dataclasses import replace
+def run(job: Job, _days: Sequence[date]) -> int:
+    """Look at every part side by side; 0 where none is bad, else 1."""
+    messages = job.messages
+    started = time.monotonic()
+    parts = _parts(job)
+    for part in parts:
+        part.start(messages)
+    found: list[tuple[_Part, Finding]] = []
+    for part in parts:
+        for finding in _awaited(part, started + _LIMIT, messages):
+            job.terminal.line(f"{_MARKS[finding.grade]} {part.title}: {finding.text}")
+            log.debug("check: %s: %s", part.name, str(finding.grade))
+            found.append((part, finding))
+    is_bad = any(finding.grade is Grade.BAD for _, finding in found)
+    if is_bad and job.options.freshness:
+        _raise_alarm(job, found)
+    if job.options.json:
+        checks = [
+            {"name": part.name, "part": part.title, "grade": finding.grade, "text": finding.text, **finding.facts}
+            for part, finding in found
+        ]
+        job.terminal.machine(json.dumps({"status": "bad" if is_bad else "good", "checks": checks}))
+    return int(is_bad)
 
-    import get_data
 
-    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=1)
-    api = replace(settings.api, attempts=1, deadline=min(settings.api.deadline, 15.0))
-    for _ in get_data.fetch(api, Window(start, start + timedelta(minutes=1))):
-        pass
-    return Grade.GOOD, messages.text("answers, and the key is accepted")
+def _raise_alarm(job: Job, found: Sequence[tuple[_Part, Finding]]) -> None:
+    """Tell those whom the settings name that a day has not arrived."""
+    if not job.settings.alarms.notify_urls:
+        return
+    from alarms.notice import Notice, without_people
+    from alarms.watch import tell
+    from logger import redactor
+
+    clean = redactor(job.settings.secrets())
+    body = without_people(clean("\n".join(finding.text for _, finding in found)))
+    title = job.messages.text("Learning events: a day has not arrived")
+    tell(job.settings.alarms, Notice(title, body, is_failure=True))
 
 
-def _database(settings: Settings, messages: Messages) -> tuple[Grade, str]:
-    """Connect and compare the schema with what this program brings."""
-    from warehouse import embedded
-    from warehouse.connection import Server
-    from warehouse.migrations import applied_versions, latest_version
-
-    if settings.database.is_embedded and not embedded.exists(settings.database.embedded):
-        return Grade.WARNING, messages.text("the embedded PostgreSQL will be made by the first run")
-    with Server(settings.database) as server, server.connected() as database:
-        applied = applied_versions(database)
-        may_create = database.rows("SELECT has_schema_privilege(current_schema(), 'CREATE')")[0][0]
-    if max(applied, default=0) > latest_version():
-        raise DatabaseError(
-            "The database was prepared by a newer version of this program (migration %(version)s).",
-            remedy="Update the program.",
-            version=str(max(applied)),
+def _awaited(part: _Part, limit: float, messages: Messages) -> Sequence[Finding]:
+    """Return what was found of a part, or that it took too long."""
+    if part.done.wait(max(limit - time.monotonic(), 0)):
+        return part.findings
+    return [
+        bad(
+            messages.text(
+                "no answer within %(seconds)s s; check the network and the address", seconds=str(round(_LIMIT))
+            )
         )
-    if max(applied, default=0) == latest_version():
-        return Grade.GOOD, messages.text("reachable, its schema is up to date")
-    if not may_create:
-        raise DatabaseError(
-            "The database role may not create tables, and some are missing.",
-            remedy="Grant it CREATE on the schema for the first run.",
-        )
-    return Grade.WARNING, messages.text("reachable; the first run will bring its schema up to date")
+    ]
 
 
-def _sheet(settings: Settings, messages: Messages) -> tuple[Grade, str]:
-    import google_sheets
-
-    if settings.sheet is None:
-        return Grade.WARNING, messages.text("not configured, will be left out")
-    title = google_sheets.probe(settings.sheet)
-    return Grade.GOOD, messages.text('can be opened: "%(title)s"', title=_printable(title))
-
-
-def _mail(settings: Settings, messages: Messages) -> tuple[Grade, str]:
-    import email_notifications
-
-    if settings.mail is None:
-        return Grade.WARNING, messages.text("not configured, will be left out")
-    email_notifications.probe(settings.mail)
-    return Grade.GOOD, messages.text("the mail server is reachable and lets us in")
-
-
-def _folders(settings: Settings, messages: Messages) -> tuple[Grade, str]:
-    """Look whether reports and logs can be written, without making a folder."""
-    for folder in (settings.logs.path, settings.reports_path):
-        existing = _existing(folder)
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            return Grade.BAD, messages.text("%(folder)s cannot be written to", folder=str(folder))
-    return Grade.GOOD, messages.text("logs and reports can be written")
-
-
-def _existing(path: Path) -> Path:
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text[:80])
+def _parts(job: Job) -> list[_Part]:
+    """Return what is to be looked at: everything, or for a monitor how old the last whole day is."""
+    settings, messages, text = job.settings, job.messages, job.messages.text
+    if limit := job.options.freshness:
+        return [_Part("freshness", text("Freshness"), partial(freshness.probe, settings, messages, limit=limit))]
+    look_at_mail = partial(mail.probe, settings, messages, send_test_letter=job.options.send_test_letter)
+    return [
+        _Part("settings", text("Settings"), partial(configuration.probe, settings, messages)),
+        _Part("api", text("Events API"), partial(source.probe, settings, messages)),
+        _Part("database", text("Database"), partial(database.probe, settings, messages)),
+        _Part("sheet", text("Google Sheet"), partial(sheet.probe, settings, messages)),
+        _Part("mail", text("Mail"), look_at_mail),
+        _Part("folders", text("Folders"), partial(folders.probe, settings, messages)),
+        _Part("alarms", text("Alarms"), partial(alarms.probe, settings, messages)),
+    ]

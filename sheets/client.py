@@ -136,14 +136,17 @@ class Transport:
     def _signed(self, call: dict[str, Any]) -> requests.Response:
         if not self._credentials.valid and (problem := self._sign_in()):
             raise problem
-        headers: dict[str, str] = {}
-        self._credentials.apply(headers)
         self.calls += 1
         try:
-            return self._session.request(**call, headers=headers, timeout=self._timeout())
+            return self._session.request(**call, auth=self._with_token, timeout=self._timeout())
         except requests.RequestException as error:
             problem = _unreached(error)
         raise problem  # out here, so that the library's error, which knows the token, does not hang on it
+
+    def _with_token(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the token into a request at the last moment: no frame of ours holds it."""
+        self._credentials.apply(request.headers)
+        return request
 
     def _sign_in(self) -> Exception | None:
         """Get an access token, or return why there is none."""

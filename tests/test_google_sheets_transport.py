@@ -22,7 +22,7 @@ import pytest
 
 from app_types import Language
 from exceptions import SheetError
-from google_sheets import probe, publish
+from google_sheets import Opened, probe, publish
 from messages import Messages
 from sheets import client
 from tests.support.google import GoogleStandIn, google_error
@@ -499,19 +499,28 @@ def test_kill_between_any_two_calls_leaves_the_old_or_the_new_report(
 # check
 
 
-def test_probe_returns_the_title_and_changes_nothing(google: GoogleStandIn) -> None:
+def test_probe_tells_title_and_account_and_changes_nothing(google: GoogleStandIn) -> None:
     """`check` opens the spreadsheet; control characters of its title do not reach the terminal."""
+    publish(google.settings, [sheet_content()])
     google.spreadsheet.title = "Learning\x1b[31m"
-    before = sheet_state(google)
+    before, calls = sheet_state(google), len(google.calls)
 
-    assert probe(google.settings) == "Learning?[31m"
-    assert google.names() == ["get"]
+    assert probe(google.settings) == Opened("Learning?[31m", google.client_email)
+    assert google.names()[calls:] == ["get", "batchUpdate"]
     assert sheet_state(google) == before
 
 
-def test_probe_tells_what_is_wrong(google: GoogleStandIn) -> None:
-    """A refused spreadsheet has the same remedy as in a run."""
-    google.spreadsheet.access = "none"
+@pytest.mark.parametrize("access", ["none", "reader"])
+def test_probe_tells_what_is_wrong(google: GoogleStandIn, access: str) -> None:
+    """A spreadsheet that is refused, or may only be read, has the same remedy as in a run."""
+    google.spreadsheet.access = access
 
-    with pytest.raises(SheetError, match=google.client_email):
+    with pytest.raises(SheetError, match=f"Share the spreadsheet with {google.client_email} as editor"):
         probe(google.settings)
+
+
+def test_probe_takes_a_refusal_of_its_request_for_the_right_to_edit(google: GoogleStandIn) -> None:
+    """Google looks at a request only of somebody who may make it: that nothing matched is no fault."""
+    google.fail(400, call="batchUpdate", body=google_error(400, "Invalid requests[0].updateDeveloperMetadata: none"))
+
+    assert probe(google.settings).account == google.client_email

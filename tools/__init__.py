@@ -1,1 +1,1 @@
-"""Tools for those who work on the project; the program itself does not need them."""
+"""Tools beside the program, for those who work on it and those who look after its database; it needs none of them."""

@@ -1,0 +1,1 @@
+"""What `check` looks at, a module for each part; a probe reads and asks, it changes nothing."""
