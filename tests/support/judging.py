@@ -1,0 +1,37 @@
+"""What becomes of the body of an answer, asked of the functions that a fetch uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app_types import Rejected
+from source.bulk import judge_answer
+from source.decoding import decode
+from source.rows import pack
+from source.validation import judge, validate
+
+if TYPE_CHECKING:
+    from app_types import Batch, Window
+
+LENGTH = 32
+"""How long a user id has to be."""
+
+
+def answered(body: bytes, window: Window) -> Batch:
+    """Return what a fetch makes of a body."""
+    return judge_answer(decode(body), window, LENGTH)
+
+
+def judged(body: bytes, window: Window) -> list[str]:
+    """Return what becomes of each item in the window: "loaded", or the code of its rejection.
+
+    The quick way, which takes the usual events of an answer together, is held to the slow one on the way.
+    """
+    answer = decode(body)
+    batch = judge_answer(answer, window, LENGTH)
+    slow = pack(window, validate(answer, window, LENGTH))
+    assert sorted(batch.rows) == sorted(slow.rows)
+    assert (batch.received, batch.repeated, batch.defective) == (slow.received, slow.repeated, slow.defective)
+    assert batch.rejected == slow.rejected
+    items = [judge(answer, index, window, LENGTH) for index in range(len(answer.items))]
+    return [item.reason.value if isinstance(item, Rejected) else "loaded" for item in items if item is not None]
