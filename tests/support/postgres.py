@@ -82,7 +82,7 @@ class PostgresServer:
 
 
 @contextmanager
-def _put_out_with_us(folder: Path) -> Iterator[None]:
+def put_out_with_us(folder: Path) -> Iterator[None]:
     """End the folder's server when this process ends, even if it is killed: nobody would come to find it again."""
     when_we_are_gone = 'cat; kill -QUIT "$(head -n 1 "$0")"'
     command = ["sh", "-c", when_we_are_gone, str(folder / "data" / "postmaster.pid")]
@@ -100,7 +100,7 @@ def _put_out_with_us(folder: Path) -> Iterator[None]:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Start a server for the worker's tests; ask for it where one database is not enough."""
     folder = tmp_path_factory.mktemp("postgres")
-    with _put_out_with_us(folder), embedded.running(folder, settings=CARELESS) as parameters:
+    with put_out_with_us(folder), embedded.running(folder, settings=CARELESS) as parameters:
         yield PostgresServer(parameters)
     shutil.rmtree(folder)
 

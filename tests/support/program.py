@@ -10,7 +10,6 @@ end of the test everything that was written anywhere is searched for secrets (`P
 
 from __future__ import annotations
 
-import base64
 import codecs
 import fcntl
 import json
@@ -30,7 +29,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -38,6 +37,7 @@ from psycopg2 import sql
 
 from config import DEFAULTS, OLD_NAMES
 from tests.support.google import GoogleStandIn
+from tests.support.leaks import found_in
 from tests.support.smtp import SmtpServer
 
 if TYPE_CHECKING:
@@ -203,9 +203,11 @@ def _check(finished: Finished) -> None:
     if finished.code == 2:
         assert finished.out == ""
         return
-    if {"check", "runs"} & set(finished.arguments) or finished.code < 0:
+    if {"check", "runs", "rejected", "retention", "audit"} & set(finished.arguments) or finished.code < 0:
         return
     assert finished.out.isascii()
+    if not finished.days and {"fill", "--fill-gaps", "--missing-only"} & set(finished.arguments):
+        return  # no day was to be run
     for day in finished.days:
         _check_day(day)
     codes = [_STATUSES[day["status"]] for day in finished.days]
@@ -217,7 +219,7 @@ def _check_day(day: dict[str, Any]) -> None:
     """Check an object against the contract."""
     assert day.keys() >= KEYS
     assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", day["date"])
-    assert day["mode"] in {"full", "test"}
+    assert day["mode"] in {"full", "test", "replay"}
     assert isinstance(day["complete"], bool)
     assert day["sheet"] in {"updated", "skipped", "unchanged", "failed"}
     assert day["mail"] in {"sent", "skipped", "unchanged", "failed"}
@@ -339,19 +341,7 @@ class Program:
         secrets = [*self.secrets]
         for server in self.servers:
             secrets += server.secrets if isinstance(server, GoogleStandIn) else [server.password]
-        forms = {form for secret in secrets if secret for form in _spellings(secret)}
-        return [place for place, text in self.places() if any(form in text for form in forms)]
-
-
-def _spellings(secret: str) -> set[str]:
-    data = secret.encode()
-    forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), json.dumps(secret)[1:-1]}
-    forms |= {form.lower() for form in forms if "%" in form}
-    for offset in range(3):
-        # Without the characters that hold bits of the neighbours: they differ from text to text.
-        first, last = -(-offset * 8 // 6), (offset + len(data)) * 8 // 6
-        forms.add(base64.b64encode(b"\0" * offset + data).decode()[first:last])
-    return forms
+        return found_in(self.places(), secrets)
 
 
 def _sheet_texts(google: GoogleStandIn) -> Iterator[tuple[str, str]]:
