@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 endif
 WORKERS ?= 2
 
-.PHONY: help demo run test check lint types bench messages clean
+.PHONY: help demo run test torture check lint types scan mutants bench messages clean
 
 help: ## show these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -35,22 +35,33 @@ run: $(BIN)/.installed ## the real thing, with the settings of .env: make run [D
 test: $(BIN)/.installed-dev ## all tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
-lint: $(BIN)/.installed-dev ## style and catalogues
+torture: $(BIN)/.installed-dev ## the endurance suites alone, ten times as long: kills, cuts, crowds (an hour or so)
+	@TORTURE=10 $(BIN)/python -m pytest -q -n $(WORKERS) tests/endurance tests/test_parsers_hold.py tests/test_conservation.py $(ARGS)
+
+lint: $(BIN)/.installed-dev ## style, catalogues, fault matrix
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m tools.catalogue check
+	@$(BIN)/python -m tools.fault_matrix check
 
 types: $(BIN)/.installed-dev ## mypy, strict
 	@$(BIN)/python -m mypy .
 
-check: lint types ## everything that guards quality; CI runs this
+scan: $(BIN)/.installed-dev ## dangerous calls, known weaknesses of packages
+	@$(BIN)/python -m bandit --configfile pyproject.toml --recursive . --severity-level medium --quiet
+	@$(BIN)/python -m tools.advisories
+
+mutants: $(BIN)/.installed-dev ## plant the faults that must never come back; the tests have to notice
+	@$(BIN)/python -m tools.mutants $(ARGS)
+
+check: lint types scan ## everything that guards quality; CI runs this
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --fail-under=92
 
 bench: $(BIN)/.installed-dev ## measure speed and memory
-	@$(BIN)/python -m benchmarks.load $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 messages: $(BIN)/.installed-dev ## bring the catalogues of both languages up to date
 	@$(BIN)/python -m tools.catalogue

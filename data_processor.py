@@ -18,26 +18,29 @@ import sys
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from enum import IntEnum
-from typing import TYPE_CHECKING, TextIO
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from app_types import Language, MailOutcome, Mode, RunStatus
-from config import HOME, chosen_language, load_settings, read_env_file
-from console import summary
+from app_types import MailOutcome, Mode, RunStatus
+from config import HOME, load_settings, read_env_file
+from console import streams, summary
 from console.arguments import Command, language_option, read_arguments
+from console.contradictions import refuse_contradictions
 from console.dates import days_of
+from console.early import early_messages, say_faults
 from console.prompt import ask_date
+from console.streams import say
 from console.terminal import Terminal
 from exceptions import ConfigError, DatabaseError, DayLockedError, EtlError, UsageError
 from messages import Messages
+from pipeline.alarming import watched
 from pipeline.interruption import listen, stop_listening
-from pipeline.job import DayRun, Job, Terminated, unexpected
+from pipeline.job import DayRun, ExitCode, Job, Terminated, unexpected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from app_types import DayOutcome
     from config import Settings
     from console.arguments import Options
     from demo.environment import DemoEnvironment
@@ -46,23 +49,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ExitCode(IntEnum):
-    """What the program tells cron lines and scripts."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    PARTIAL = 3
-    INTERRUPTED = 130
-    TERMINATED = 143
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; every expected failure becomes a line of text."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    _replace_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # Cyrillic on any terminal
+    streams.prepare()
     logging.getLogger().addHandler(logging.NullHandler())  # until the log is open, nothing is printed past us
     code: int = ExitCode.OK
     listen()
@@ -71,23 +61,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit:
         pass  # the help was asked for
     except KeyboardInterrupt:
-        _say(_early_messages(arguments).text("Interrupted; nothing was changed."))
+        say(early_messages(arguments).text("Interrupted; nothing was changed."))
         code = ExitCode.INTERRUPTED
     except Terminated:
         code = ExitCode.TERMINATED
     except Exception as error:
         if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
             raise
-        _say(f"✗ {_early_messages(arguments).error(unexpected(error))}")
+        say(f"✗ {early_messages(arguments).error(unexpected(error))}")
         code = ExitCode.FAILED
-    for stream in (sys.stdout, sys.stderr):
-        _flush(stream)
+    streams.flush()
     return code
 
 
 def _start(arguments: Sequence[str]) -> int:
     """Read command line and settings, then hand over to the command."""
-    messages = _early_messages(arguments)
+    messages = early_messages(arguments)
     try:
         options = read_arguments(arguments, messages)
         with ExitStack() as stack:
@@ -98,9 +87,9 @@ def _start(arguments: Sequence[str]) -> int:
                 demo.forget_fetch()
             return code
     except ConfigError as error:
-        _say_faults(error, arguments)
+        say_faults(error, arguments)
     except UsageError as error:
-        _say(f"✗ {messages.error(error)}")
+        say(f"✗ {messages.error(error)}")
     return ExitCode.USAGE
 
 
@@ -126,41 +115,42 @@ def _run_command(settings: Settings, options: Options, messages: Messages, demo:
     """Ask for what is missing, open the log and do what was asked for."""
     terminal = Terminal(sys.stderr if options.json else sys.stdout)
     mode = Mode.TEST if options.test or settings.test_mode else Mode.FULL
-    if mode is Mode.TEST and settings.database.reset:
-        raise UsageError(
-            "A test run does not empty the events table.", remedy="Set DB_MAIN_TABLE_OPEN_RESET=false for it."
-        )
-    days: Sequence[date] = []
-    if options.command in {Command.RUN, Command.REPORT}:
-        days = _days(settings, options, terminal, messages)
-        if not days:
-            return ExitCode.OK
+    refuse_contradictions(settings, options, mode)
+    days = _days(settings, options, terminal, messages)
+    if days is None:
+        return ExitCode.OK
 
     from logger import logging_to
+    from warehouse.connection import Server
 
     now = datetime.now().astimezone()
-    with logging_to(settings.logs, messages, secrets=settings.secrets(), write_line=terminal.line, now=now) as log_file:
+    with logging_to(
+        settings.logs, messages, secrets=settings.secrets(), write_line=terminal.log_line, now=now
+    ) as log_file:
         for warning in settings.warnings:
             log.warning("%s", warning)
-        if options.command is Command.CHECK:
-            from operations import check
-
-            return check.run(settings, terminal, messages, as_json=options.json)
-
-        from warehouse.connection import Server
-
         with Server(settings.database) as server:
-            if options.command is Command.RUNS:
-                from operations import runs
-
-                return runs.run(server, terminal, messages, as_json=options.json)
-            job = Job(settings, options, messages, terminal, server, mode, reset_pending=settings.database.reset)
-            if demo:
+            job = Job(settings, options, messages, terminal, server, mode, _process_day, settings.database.reset)
+            if demo and options.command in {Command.RUN, Command.REPORT}:
                 _give_demo_a_past(job, days[0])
-            code = _run_days(job, days)
+            code = _perform(job, days)
         letters = demo.letters if demo else ()
-        summary.show_places(terminal, messages, pages=job.pages, sheet_url=job.sheet_url, letters=letters, log=log_file)
+        if job.runs:
+            summary.show_places(
+                terminal, messages, pages=job.pages, sheet_url=job.sheet_url, letters=letters, log=log_file
+            )
         return code
+
+
+def _perform(job: Job, days: Sequence[date]) -> int:
+    """Do what was asked for; the module of the command is loaded only now."""
+    with watched(job, days) as command:
+        try:
+            command.code = import_module(f"operations.{job.options.command}").run(job, days)
+        except DatabaseError as error:
+            job.terminal.problem(job.messages.error(error))
+            command.error = error
+    return command.code
 
 
 def _give_demo_a_past(job: Job, day: date) -> None:
@@ -174,63 +164,30 @@ def _give_demo_a_past(job: Job, day: date) -> None:
                 history.fill(job.server, missing, job.settings, on_progress)
 
 
-def _days(settings: Settings, options: Options, terminal: Terminal, messages: Messages) -> Sequence[date]:
-    """Return the days to process, asking for one where none is named; empty where the operator leaves."""
+def _days(settings: Settings, options: Options, terminal: Terminal, messages: Messages) -> Sequence[date] | None:
+    """Return the days that the command line means, asking where it must; None where the operator leaves."""
     today = datetime.now(settings.zone).date()
-    if days := days_of(options, today):
+    days = days_of(options, today)
+    if days or options.command not in {Command.RUN, Command.REPORT, Command.REPLAY}:
         return days
     asked = ask_date(today, source=sys.stdin, terminal=terminal, messages=messages)
-    return [asked] if asked else []
-
-
-def _run_days(job: Job, days: Sequence[date]) -> int:
-    """Process the days, oldest first; a failing one does not stop the others, an interruption does."""
-    from operations.report import report_day
-
-    process = report_day if job.options.command is Command.REPORT else _process_day
-    outcomes: list[DayOutcome] = []
-    interruption: BaseException | None = None
-    for day in days:
-        run = process(job, day, last=day == days[-1])
-        outcome, interruption = run.outcome(), run.interruption
-        outcomes.append(outcome)
-        job.runs.append(run)
-        try:
-            if job.options.json:
-                job.terminal.machine(summary.json_line(outcome, job.messages))
-            summary.show_day(job.terminal, outcome, run.content, job.messages, brief=len(days) > 1)
-        except (KeyboardInterrupt, Terminated) as error:
-            interruption = error  # the day is done and stays so; the days after it are not begun
-        if interruption:
-            break
-    if len(days) > 1:
-        summary.show_range(job.terminal, outcomes, job.messages)
-    code = _exit_code(outcomes, interruption)
-    return ExitCode.PARTIAL if code == ExitCode.OK and len(outcomes) < len(days) else code
-
-
-def _exit_code(outcomes: Sequence[DayOutcome], interruption: BaseException | None) -> int:
-    """Return the worst code: interrupted, then 1, then 3, then 0."""
-    statuses = {outcome.status for outcome in outcomes}
-    if RunStatus.INTERRUPTED in statuses:
-        return ExitCode.TERMINATED if isinstance(interruption, Terminated) else ExitCode.INTERRUPTED
-    if RunStatus.FAILED in statuses:
-        return ExitCode.FAILED
-    return ExitCode.PARTIAL if RunStatus.PARTIAL in statuses else ExitCode.OK
+    return [asked] if asked else None
 
 
 def _process_day(job: Job, date_: date, *, last: bool) -> DayRun:
     """Run the pipeline for one day, under its lock and with its row in the ledger."""
+    from pipeline.drawing import draw_days, leave_undrawn
     from pipeline.letters import send_letter
     from source.windows import day_of
     from warehouse import ledger
+    from warehouse.adoption import AdoptionRules
     from warehouse.migrations import migrate
 
     run = DayRun(day_of(date_, job.settings.zone, job.mode, datetime.now(UTC)))
     log.info("run: start, day %s, mode %s", date_.isoformat(), str(job.mode))
     try:
         with job.server.connected() as database:
-            migrate(database)
+            migrate(database, rules=AdoptionRules.of(job.settings))
             try:
                 with database.locked_day(date_):
                     ledger.interrupt_stale_runs(database)
@@ -238,11 +195,14 @@ def _process_day(job: Job, date_: date, *, last: bool) -> DayRun:
                     _run_held_day(job, database, run, last=last)
             except DayLockedError as error:
                 run.run_id, run.error = ledger.begin(database, run.day), error
+                if last:
+                    draw_days(job, database, run)
                 _finish(database, run)
                 raise
     except BaseException as error:  # noqa: BLE001  (noted, told, and turned into the exit code)
         run.stop(error)
         if last and run.mail is MailOutcome.SKIPPED:
+            leave_undrawn(job)
             send_letter(job, None, run)
     log.info("run: end, day %s, status %s", date_.isoformat(), str(run.status))
     return run
@@ -251,6 +211,7 @@ def _process_day(job: Job, date_: date, *, last: bool) -> DayRun:
 def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> None:
     """Do the work of a day and write in the ledger how it ended, whatever happens."""
     from pipeline.calendar import refresh_calendar
+    from pipeline.drawing import draw_days
     from pipeline.letters import send_letter
     from pipeline.publishing import publish
     from warehouse import ledger
@@ -265,6 +226,7 @@ def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> N
                 run.counts = ledger.committed_counts(database, run.run_id)
         run.stop(error)
     if last:
+        draw_days(job, database, run)
         send_letter(job, database, run)
     _finish(database, run)
     if run.status is RunStatus.FAILED:
@@ -275,8 +237,8 @@ def _finish(database: Database, run: DayRun) -> None:
     from warehouse import ledger
 
     if run.run_id is not None:
-        error = run.error or (run.troubles[0] if run.troubles else None)
-        ledger.finish(database, run.run_id, run.status, sheet=run.sheet, mail=run.mail, error=error)
+        status, error = run.ending()
+        ledger.finish(database, run.run_id, status, sheet=run.sheet, mail=run.mail, error=error)
 
 
 def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
@@ -284,6 +246,7 @@ def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
     import daily_stats
     import get_data
     import put_data
+    from report import readiness
 
     assert run.run_id is not None  # noqa: S101  (for the type checker)
     settings = job.settings
@@ -301,62 +264,8 @@ def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
     ):
         run.counts = put_data.load(database, run.run_id, run.day, batches, reset=job.reset_pending)
     job.reset_pending = False
+    readiness.prepare()
     run.statistics = daily_stats.compute(database, run.day.window)
-
-
-def _early_messages(arguments: Sequence[str]) -> Messages:
-    """Return the language before the settings are known: of the command line, the environment, or `.env`."""
-    if language := language_option(arguments):
-        return Messages(language)
-    values = dict(os.environ)
-    if "CURR_LANG" not in values:
-        with suppress(ConfigError):
-            values = read_env_file(HOME / ".env")
-    return Messages(chosen_language(values))
-
-
-def _say_faults(error: ConfigError, arguments: Sequence[str]) -> None:
-    """Tell every fault of the settings and the way out; in both languages where the language is among them."""
-    languages: list[Language] = [_early_messages(arguments).language]
-    if any(fault.fields.get("name") == "CURR_LANG" for fault in error.faults):
-        languages = list(Language)
-    for language in languages:
-        messages = Messages(language)
-        _say(messages.text("The settings are not usable; nothing was started:"))
-        for fault in messages.faults(error):
-            _say(f"  ✗ {fault}")
-        _say(
-            messages.text(
-                "Set them in the environment or in the file %(file)s (see .env.example).", file=str(HOME / ".env")
-            )
-        )
-        _say(messages.text("To see everything work without any settings: python data_processor.py --demo"))
-
-
-def _say(text: str) -> None:
-    with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201  (before there is a log, and for the last word)
-
-
-def _replace_closed_streams() -> None:
-    """Stand in for standard streams that are closed: no file or connection may get their numbers, and our output."""
-    if None not in {sys.stdin, sys.stdout, sys.stderr}:
-        return
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
-        pass
-    os.close(descriptor)
-    sys.stdin = sys.stdin or os.fdopen(0)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
-
-
-def _flush(stream: TextIO) -> None:
-    """Write out what is left; where nobody reads on, Python's own attempt at the end is to find no fault either."""
-    try:
-        stream.flush()
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from app_types import Secret
 from config import DatabaseSettings
+from warehouse import embedded
 from warehouse.connection import Server
 from warehouse.migrations import migrate
 
@@ -68,17 +70,16 @@ class BenchServer:
 
 @contextmanager
 def bench_server(settings: dict[str, str] | None = None) -> Iterator[BenchServer]:
-    """Run a fresh embedded server; `settings` hold for each of its sessions."""
+    """Run a fresh embedded server; `settings` are further ones of PostgreSQL."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     folder.chmod(0o755)
     try:
-        embedded = DatabaseSettings(url=None, libpq={}, embedded=folder / "postgres", reset=False)
-        with Server(embedded) as server, server.connected() as database:
-            migrate(database)
-            for name, value in (settings or {}).items():
-                database.rows(f"ALTER ROLE CURRENT_USER SET {name} = {value}")
-                database.rows(f"SET {name} = {value}")
-            yield BenchServer(database, folder)
+        with embedded.running(folder / "postgres", settings=settings) as parameters:
+            libpq = {name: Secret(value) for name, value in parameters.items()}
+            found = DatabaseSettings(url=None, libpq=libpq, embedded=folder / "postgres", reset=False)
+            with Server(found) as server, server.connected() as database:
+                migrate(database)
+                yield BenchServer(database, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,12 +6,16 @@ import re
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
+from console.arguments import Command
 from exceptions import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from console.arguments import Options
+
+USUAL_DAYS: Final = {Command.FILL: 30, Command.AUDIT: 7}
+"""How many days, up to yesterday, are meant where none are named."""
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _YESTERDAY: Final = frozenset({"yesterday", "вчера"})
@@ -50,8 +54,8 @@ def read_date(text: str, today: date) -> date:
     return day
 
 
-def days_of(options: Options, today: date) -> Sequence[date] | None:
-    """Return the days of the command line, oldest first; None where it names none.
+def days_of(options: Options, today: date) -> Sequence[date]:
+    """Return the days of the command line, oldest first; none where it names none and the command has no usual ones.
 
     Raises:
         UsageError: a date is wrong, or the range runs backwards.
@@ -59,10 +63,15 @@ def days_of(options: Options, today: date) -> Sequence[date] | None:
     if options.date is not None:
         return [read_date(options.date, today)]
     if options.first is None or options.last is None:
-        return None
+        number = options.days or USUAL_DAYS.get(options.command, 0)
+        return _stretch(today - timedelta(days=number), today - timedelta(days=1))
     first, last = read_date(options.first, today), read_date(options.last, today)
     if first > last:
         raise UsageError("--from %(first)s comes after --to %(last)s.", first=first, last=last)
+    return _stretch(first, last)
+
+
+def _stretch(first: date, last: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 

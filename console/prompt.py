@@ -54,7 +54,9 @@ def ask_date(today: date, *, source: TextIO, terminal: Terminal, messages: Messa
             return read_date(word, today) if word else yesterday
         except UsageError as error:
             terminal.problem(messages.error(error))
-    raise UsageError("No date was given in ten tries.", remedy="Start again when you know the date.")
+    raise UsageError(
+        "No date was given in ten tries.", remedy="Name one: python data_processor.py --date YYYY-MM-DD (or yesterday)."
+    )
 
 
 def _answer(question: str, source: TextIO, terminal: Terminal, *, interactive: bool) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app_types import MailOutcome, Mode, RunStatus, SheetOutcome
+from console.tables import blank_table
 from report.parts import Trust
 
 if TYPE_CHECKING:
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
     from console.terminal import Terminal
     from messages import Messages
     from report.content import DayContent, Row
-    from warehouse.ledger import LedgerRow
 
-_COUNTS = ("received", "loaded", "updated", "already_present", "rejected", "defective", "missing_at_source")
+COUNTS = ("received", "loaded", "updated", "already_present", "rejected", "defective", "missing_at_source")
 _STATISTICS = ("unique_users", "runs", "submits", "successful_submits")
+_MOST_PAGES = 4
 _MARKS = {RunStatus.OK: "✓", RunStatus.PARTIAL: "!", RunStatus.FAILED: "✗", RunStatus.INTERRUPTED: "✗"}
 _TRUST_MARKS = {Trust.GOOD: "✓", Trust.WARNING: "!", Trust.BAD: "!"}
 
 
 def json_line(outcome: DayOutcome, messages: Messages) -> str:
     """Return the summary of a day as one line of JSON, in ASCII."""
-    counts = asdict(outcome.counts) if outcome.counts else dict.fromkeys(_COUNTS)
+    counts = asdict(outcome.counts) if outcome.counts else dict.fromkeys(COUNTS)
     statistics = asdict(outcome.statistics) if outcome.statistics else None
     return json.dumps(
         {
@@ -51,7 +52,7 @@ def json_line(outcome: DayOutcome, messages: Messages) -> str:
 def show_day(
     terminal: Terminal, outcome: DayOutcome, content: DayContent | None, messages: Messages, *, brief: bool = False
 ) -> None:
-    """Show one day: figures, counts, sheet, letter, and how it ended; `brief` leaves the table out."""
+    """Show one day: figures, counts, sheet, letter, and how it ended; `brief` leaves out what is usual."""
     if content and not brief:
         terminal.line("")
         terminal.show(_day_table(outcome, content, messages))
@@ -63,26 +64,11 @@ def show_day(
             terminal.line(f"! {warning}")
     for line in ending(outcome, messages):
         terminal.line(line)
-
-
-def show_range(terminal: Terminal, outcomes: Sequence[DayOutcome], messages: Messages) -> None:
-    """Show a range of days, a row each."""
-    text = messages.text
-    table = _table(messages.plural("%(n)s day", "%(n)s days", len(outcomes)))
-    table.add_column(text("Date"))
-    table.add_column(text("Result"))
-    for name in (text("Received"), text("Loaded"), text("Corrected"), text("Rejected")):
-        table.add_column(name, justify="right")
-    for outcome in outcomes:
-        counts = outcome.counts
-        values = (counts.received, counts.loaded, counts.updated, counts.rejected) if counts else ()
-        table.add_row(
-            outcome.date.isoformat(),
-            status_text(outcome.status, messages),
-            *(messages.number(value) for value in values),
-        )
-    terminal.line("")
-    terminal.show(table)
+    if content and brief:
+        if content.trust.trust is not Trust.GOOD:
+            terminal.line(f"  ! {content.trust.text}")
+        for warning in content.warnings:
+            terminal.line(f"  ! {warning}")
 
 
 def show_places(
@@ -94,7 +80,12 @@ def show_places(
     letters: Sequence[Path],
     log: Path | None,
 ) -> None:
-    """Show where the results lie."""
+    """Show where the results lie; of many pages, the calendar that leads to them."""
+    if len(pages) > _MOST_PAGES:
+        from report.page import CALENDAR
+
+        calendar = pages[-1].with_name(CALENDAR)
+        pages = [calendar if calendar.is_file() else calendar.parent]
     for label, places in (
         (messages.text("Report:"), pages),
         (messages.text("Google Sheet:"), [sheet_url] if sheet_url else []),
@@ -103,51 +94,6 @@ def show_places(
     ):
         for place in places:
             terminal.line(f"{label} {_near(place)}")
-
-
-def show_runs(terminal: Terminal, rows: Sequence[LedgerRow], messages: Messages) -> None:
-    """Show the ledger, the newest run last, as a reader of a terminal expects."""
-    text = messages.text
-    table = _table(text("Runs"))
-    for name in ("№", text("Date"), text("Begun (UTC)"), text("Scope"), text("Result")):
-        table.add_column(name, no_wrap=True)
-    for name in (text("New"), text("Corrected"), text("Rejected")):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in reversed(rows):
-        counts = row.counts
-        values = (counts.loaded, counts.updated, counts.rejected) if counts else ()
-        table.add_row(
-            str(row.run_id),
-            row.date.isoformat(),
-            f"{row.started_at:%Y-%m-%d %H:%M}",
-            text("test") if row.mode is Mode.TEST else text("day"),
-            status_text(row.status, messages),
-            *(messages.number(value) for value in values),
-        )
-    terminal.show(table)
-    for row in reversed(rows):
-        if row.error:
-            terminal.line(f"№ {row.run_id}: {messages.error(row.error)}")
-
-
-def runs_json_line(row: LedgerRow, messages: Messages) -> str:
-    """Return a run of the ledger as one line of JSON, in ASCII."""
-    counts = asdict(row.counts) if row.counts else dict.fromkeys(_COUNTS)
-    return json.dumps(
-        {
-            "id": row.run_id,
-            "date": row.date.isoformat(),
-            "mode": row.mode,
-            "status": row.status,
-            "complete": row.complete,
-            **counts,
-            "sheet": row.sheet,
-            "mail": row.mail,
-            "started_at": row.started_at.isoformat(),
-            "finished_at": row.finished_at.isoformat() if row.finished_at else None,
-            "error": messages.error(row.error) if row.error else None,
-        }
-    )
 
 
 def status_text(status: RunStatus, messages: Messages) -> str:
@@ -208,7 +154,7 @@ def _error_text(outcome: DayOutcome, messages: Messages) -> str | None:
 
 def _day_table(outcome: DayOutcome, content: DayContent, messages: Messages) -> Table:
     title = content.title if content.partial is None else f"{content.title}\n{content.partial}"
-    table = _table(title)
+    table = blank_table(title)
     table.add_column("")
     table.add_column("", justify="right")
     if any(row.compared for row in content.figures):
@@ -220,8 +166,8 @@ def _day_table(outcome: DayOutcome, content: DayContent, messages: Messages) -> 
     if content.counts:
         _add_rows(table, content.counts)
         table.add_section()
-    table.add_row(messages.text("Google Sheet"), _sheet_text(outcome.sheet, messages))
-    table.add_row(messages.text("Letter"), _mail_text(outcome.mail, messages))
+    table.add_row(messages.text("Google Sheet"), sheet_text(outcome.sheet, messages))
+    table.add_row(messages.text("Letter"), mail_text(outcome.mail, messages))
     return table
 
 
@@ -231,7 +177,8 @@ def _add_rows(table: Table, rows: Sequence[Row]) -> None:
         table.add_row(row.label, row.cell.text, *usual)
 
 
-def _sheet_text(outcome: SheetOutcome, messages: Messages) -> str:
+def sheet_text(outcome: SheetOutcome, messages: Messages) -> str:
+    """Return what became of the sheet in words."""
     return {
         SheetOutcome.UPDATED: messages.text("updated"),
         SheetOutcome.SKIPPED: messages.text("left out"),
@@ -240,18 +187,11 @@ def _sheet_text(outcome: SheetOutcome, messages: Messages) -> str:
     }[outcome]
 
 
-def _mail_text(outcome: MailOutcome, messages: Messages) -> str:
+def mail_text(outcome: MailOutcome, messages: Messages) -> str:
+    """Return what became of the letter in words."""
     return {
         MailOutcome.SENT: messages.text("sent"),
         MailOutcome.SKIPPED: messages.text("left out"),
         MailOutcome.UNCHANGED: messages.text("not sent, nothing new"),
         MailOutcome.FAILED: messages.text("FAILED"),
     }[outcome]
-
-
-def _table(title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from app_types import Progress
+    from console.progress import DaysBar
     from messages import Messages
+
+
+_WIDTH_OF_A_FILE: Final = 120
+"""What is written into a file or a pipe has no width of its own."""
 
 
 class Terminal:
@@ -20,16 +26,33 @@ class Terminal:
 
     Args:
         stream: standard output, or standard error where the output belongs to a machine.
+        width: how many columns there are; found out where it is not given.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, width: int | None = None) -> None:
         self._stream = stream
+        self._width = width
         self._console: Console | None = None
+        self._days: DaysBar | None = None
+        self._is_quiet = False
 
     @property
     def is_standard_output(self) -> bool:
         """Whether lines go to standard output."""
         return self._stream is sys.stdout
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return self._rich().width
+
+    def can_show(self, text: str) -> bool:
+        """Tell whether the letters of a text exist in the encoding of the stream."""
+        try:
+            text.encode(self._stream.encoding or "ascii")
+        except UnicodeError:
+            return False
+        return True
 
     def line(self, text: str) -> None:
         """Write one line as it stands."""
@@ -37,6 +60,17 @@ class Terminal:
             self.show(text)
             return
         self._write(text + "\n")
+
+    def paragraph(self, text: str) -> None:
+        """Write a text in as many lines as it needs, broken between words."""
+        from rich.text import Text
+
+        self.show(Text(text))
+
+    def log_line(self, text: str) -> None:
+        """Write a line of the log, unless it is hushed, as while the days of a range go by: their ends are told."""
+        if not self._is_quiet:
+            self.line(text)
 
     def question(self, text: str) -> None:
         """Write a question and stay on its line."""
@@ -60,6 +94,10 @@ class Terminal:
     @contextmanager
     def progress(self, title: str, messages: Messages) -> Iterator[Callable[[Progress], None]]:
         """Show a bar of the windows done, with events and speed; nothing where there is no terminal."""
+        if self._days is not None:
+            with self._days.windows(title) as update:
+                yield update
+            return
         if not self._rich().is_terminal:
             yield lambda _: None
             return
@@ -67,6 +105,42 @@ class Terminal:
 
         with progress_bar(self._rich(), title, messages) as update:
             yield update
+
+    @contextmanager
+    def days(self, total: int, messages: Messages, *, is_quiet: bool) -> Iterator[DaysBar]:
+        """Show a bar of the days done around those of the single days; nothing of all this for a single day.
+
+        Args:
+            total: how many days there are.
+            messages: the language.
+            is_quiet: keep the log to its file.
+        """
+        from console.progress import DaysBar, days_bar
+
+        if total < 2:
+            yield DaysBar(total, messages)
+            return
+        drawn = days_bar(self._rich(), total, messages) if self._rich().is_terminal else None
+        self._is_quiet = is_quiet
+        try:
+            with drawn or nullcontext(DaysBar(total, messages)) as bar:
+                self._days = bar
+                yield bar
+        finally:
+            self._days, self._is_quiet = None, False
+
+    def hush(self) -> None:
+        """Keep the log to its file: what is asked for is a table, and nothing is done that should be told."""
+        self._is_quiet = True
+
+    def speak(self) -> None:
+        """Show the log again: the days have gone by, what comes now is about all of them."""
+        self._is_quiet = False
+
+    def step(self, title: str) -> None:
+        """Say what is done now, where the days of a range are shown."""
+        if self._days is not None:
+            self._days.step(title)
 
     def _rich(self) -> Console:
         if self._console is None:
@@ -77,7 +151,9 @@ class Terminal:
                     """Go on without a reader; rich itself would end the program."""
                     self.quiet = True
 
-            self._console = Patient(file=self._stream, emoji=False)
+            if self._width is None and not self._stream.isatty() and "COLUMNS" not in os.environ:
+                self._width = _WIDTH_OF_A_FILE
+            self._console = Patient(file=self._stream, emoji=False, width=self._width)
         return self._console
 
     def _write(self, text: str) -> None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import daily_stats
-from app_types import Mode, Window
+from app_types import Mode
 from exceptions import DatabaseError
+from pipeline.days import run_days
+from pipeline.drawing import draw_days
 from pipeline.job import DayRun
 from pipeline.letters import send_letter
-from pipeline.publishing import publish
+from pipeline.publishing import covered, publish
 from source.windows import day_of
 from warehouse import ledger
+from warehouse.adoption import AdoptionRules
 from warehouse.migrations import migrate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
-    from app_types import Day
     from pipeline.job import Job
-    from warehouse.ledger import FullRun
+
+
+def run(job: Job, days: Sequence[date]) -> int:
+    """Report the days again, oldest first."""
+    return run_days(job, days, report_day)
 
 
 def report_day(job: Job, date_: date, *, last: bool) -> DayRun:
@@ -29,7 +35,7 @@ def report_day(job: Job, date_: date, *, last: bool) -> DayRun:
     run = DayRun(day_of(date_, job.settings.zone, job.mode, datetime.now(UTC)))
     try:
         with job.server.connected() as database:
-            migrate(database)
+            migrate(database, rules=AdoptionRules.of(job.settings))
             if not ledger.anything_loaded(database):
                 raise DatabaseError(
                     "Nothing was ever loaded, so there is nothing to report.", remedy="Run a day first."
@@ -38,23 +44,14 @@ def report_day(job: Job, date_: date, *, last: bool) -> DayRun:
                 counts = None
                 if job.mode is Mode.FULL:
                     full = ledger.last_full_run(database, date_)
-                    run.day = _covered(run.day, full)
+                    run.day = covered(run.day, full)
                     counts = full.counts if full else None
                 run.statistics = daily_stats.compute(database, run.day.window)
                 run.counts, run.from_database = counts, True
                 publish(job, database, run)
                 if last:
+                    draw_days(job, database, run)
                     send_letter(job, database, run)
     except BaseException as error:  # noqa: BLE001  (noted, told, and turned into the exit code)
         run.stop(error)
     return run
-
-
-def _covered(day: Day, full: FullRun | None) -> Day:
-    """Return what the table holds of a day: the part that its last full run asked for."""
-    if full is None:
-        return replace(day, complete=False)
-    if full.complete:
-        return day
-    start, end = day.window.start, min(day.window.end, full.covered_until)
-    return replace(day, window=Window(start, max(start, end)), complete=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from app_types import Mode, PublishedDay, RunStatus
 from exceptions import DatabaseError, ReportError
+from pipeline.plan import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from warehouse.connection import Database
 
 log = logging.getLogger(__name__)
-
-_FAILURES: Final = frozenset({RunStatus.FAILED, RunStatus.INTERRUPTED})
 
 
 def write_calendar(job: Job, database: Database) -> Path:
@@ -65,7 +64,7 @@ def state_of(day: KnownDay) -> DayState:
     """
     from report.calendar import DayState
 
-    if not day.loaded and day.last_run in _FAILURES:
+    if not day.loaded and day.last_run in FAILURES:
         return DayState.INTERRUPTED if day.last_run is RunStatus.INTERRUPTED else DayState.FAILED
     if not day.is_complete:
         return DayState.PARTIAL
@@ -75,7 +74,7 @@ def state_of(day: KnownDay) -> DayState:
 
 
 def _failed_since(day: KnownDay) -> bool:
-    return day.loaded and day.last_run in _FAILURES
+    return day.loaded and day.last_run in FAILURES
 
 
 def _trend(job: Job, known: Sequence[KnownDay], now: datetime) -> Trend | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
 
-from app_types import DayOutcome, Figures, MailOutcome, RunStatus, SheetOutcome
+from app_types import DayDetails, DayOutcome, Figures, MailOutcome, Mode, RunStatus, SheetOutcome
 from exceptions import EtlError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
     from pathlib import Path
 
-    from app_types import Counts, DailyStatistics, Day, Mode
+    from app_types import Counts, DailyStatistics, Day
     from config import Settings
     from console.arguments import Options
     from console.terminal import Terminal
@@ -25,6 +28,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class ExitCode(IntEnum):
+    """What the program tells cron lines and scripts."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
 class Terminated(BaseException):
     """The system asked the program to end (SIGTERM)."""
 
@@ -33,9 +47,21 @@ break_offs: list[BaseException] = []
 """What the signals that were heard have raised; a command ends with the first of them."""
 
 
+class ProcessDay(Protocol):
+    """What does the work of one day; failures and interruptions are in the result, it raises none."""
+
+    def __call__(self, job: Job, date_: date, *, last: bool) -> DayRun:
+        """Process a day; with the last one of a command goes its letter."""
+
+
 @dataclass
 class Job:
-    """What one command works with, and what it has come to so far."""
+    """What one command works with, and what it has come to so far.
+
+    `process_day` runs one day through the whole pipeline; `pipeline.days.run_days` does it for several. `asked` are
+    the days that the command is about, those among them included that it leaves out; `printed` counts the days whose
+    object is printed.
+    """
 
     settings: Settings
     options: Options
@@ -43,15 +69,31 @@ class Job:
     terminal: Terminal
     server: Server
     mode: Mode
-    reset_pending: bool
+    process_day: ProcessDay
+    reset_pending: bool = False
+    asked: Sequence[date] = ()
     runs: list[DayRun] = field(default_factory=list)
+    printed: int = 0
     pages: list[Path] = field(default_factory=list)
     sheet_url: str | None = None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether no more than the first hour of a day is processed."""
+        return self.mode is Mode.TEST
+
+    @property
+    def draws_at_the_end(self) -> bool:
+        """Whether the sheet is drawn once, for all days of the command."""
+        return len(self.asked) > 1 and not self.is_test
 
 
 @dataclass
 class DayRun:
-    """One day's run while it is under way. The events are committed as soon as `counts` is known."""
+    """One day's run while it is under way. The events are committed as soon as `counts` is known.
+
+    `is_sheet_due` tells that the sheet waits for the end of the command, to be drawn with all its days at once.
+    """
 
     day: Day
     started: float = field(default_factory=time.monotonic)
@@ -68,6 +110,7 @@ class DayRun:
     interruption: BaseException | None = None
     sheet_url: str | None = None
     from_database: bool = False
+    is_sheet_due: bool = False
 
     @property
     def loaded(self) -> bool:
@@ -100,10 +143,35 @@ class DayRun:
         self.troubles.append(error)
         log.error("failed: %s", error)
 
+    def settle_sheet(self, outcome: SheetOutcome, *, url: str | None = None, trouble: EtlError | None = None) -> None:
+        """Note what became of the sheet that was due."""
+        self.is_sheet_due, self.sheet, self.sheet_url = False, outcome, url
+        if trouble:
+            self.troubles.append(trouble)
+
+    def forget_details(self) -> None:
+        """Keep no more than the letter of a range needs: a range may be long."""
+        from report.usual import same_weekdays
+
+        self.content = None
+        if self.background:
+            past = tuple(same_weekdays(self.background.past, self.day.date))
+            self.background = replace(self.background, details=DayDetails(), past=past)
+
     @property
     def figures(self) -> Figures | None:
         """What is published of the day; None where there is nothing to publish."""
         return figures_of(self.outcome())
+
+    def ending(self) -> tuple[RunStatus, EtlError | None]:
+        """Return how the run ends as the ledger tells it, and why; a sheet that is due is not done."""
+        error = self.error or (self.troubles[0] if self.troubles else None)
+        if self.is_sheet_due and error is None:
+            return RunStatus.PARTIAL, EtlError(
+                "The events are loaded; the Google Sheet was to be drawn at the end of the range.",
+                remedy="If the range did not get there, `report --sheet` draws it.",
+            )
+        return self.status, error
 
     def outcome(self) -> DayOutcome:
         """Return the run as the summary, the JSON object and the letter tell it."""

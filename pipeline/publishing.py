@@ -7,19 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from app_types import SheetOutcome
+from app_types import SheetOutcome, Window
 from exceptions import ReportError, SheetError
 
 if TYPE_CHECKING:
-    from app_types import Figures
+    from app_types import Day, Figures
     from messages import Messages
     from pipeline.job import DayRun, Job
     from report.content import Background, DayContent
     from warehouse.connection import Database
+    from warehouse.ledger import FullRun
 
 log = logging.getLogger(__name__)
 
-_LOOK_BACK = timedelta(weeks=8)
+LOOK_BACK = timedelta(weeks=8)
 
 
 def publish(job: Job, database: Database, run: DayRun) -> None:
@@ -33,15 +34,16 @@ def publish(job: Job, database: Database, run: DayRun) -> None:
     run.content = worded(job, run, job.messages)
     if run.content is None:
         return
-    for write in (write_page, write_workbook):
+    if job.options.local:
+        for write in (write_page, write_workbook):
+            try:
+                job.pages.append(write(run.content, job.settings.reports_path))
+            except ReportError as error:
+                run.trouble(error)
         try:
-            job.pages.append(write(run.content, job.settings.reports_path))
+            write_calendar(job, database)
         except ReportError as error:
             run.trouble(error)
-    try:
-        write_calendar(job, database)
-    except ReportError as error:
-        run.trouble(error)
     run.sheet = _publish_sheet(job, database, run, run.content, run.figures)
 
 
@@ -62,6 +64,16 @@ def worded(job: Job, run: DayRun, messages: Messages) -> DayContent | None:
     )
 
 
+def covered(day: Day, full: FullRun | None) -> Day:
+    """Return what the table holds of a day: the part that its last full run asked for."""
+    if full is None:
+        return replace(day, complete=False)
+    if full.complete:
+        return day
+    start, end = day.window.start, min(day.window.end, full.covered_until)
+    return replace(day, window=Window(start, max(start, end)), complete=False)
+
+
 def _background(database: Database, run: DayRun) -> Background:
     """Gather what stands behind the figures: hours, courses and tasks, the days before, what was published already."""
     import daily_stats
@@ -72,7 +84,7 @@ def _background(database: Database, run: DayRun) -> Background:
     revision = revisions.record(database, day.date, figures, run_id=run.run_id) if figures else None
     return Background(
         details=daily_stats.details(database, day.window),
-        past=revisions.past_days(database, day.date - _LOOK_BACK, day.date),
+        past=revisions.past_days(database, day.date - LOOK_BACK, day.date),
         revision=revision.number if revision else 1,
         previous=revision.previous if revision else None,
     )
@@ -96,6 +108,10 @@ def _publish_sheet(
     if not run.from_database and publications.is_published(database, day, figures, Target.SHEET, destination):
         log.info("sheet: no change, left alone")
         return SheetOutcome.UNCHANGED
+    if job.draws_at_the_end:
+        run.is_sheet_due = True
+        log.info("sheet: to be drawn at the end, with the other days")
+        return SheetOutcome.FAILED  # until it is done
 
     import google_sheets
 

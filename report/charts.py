@@ -110,7 +110,7 @@ def svg(chart: Chart, *, width: int = WIDTH) -> str:
         figure.patch.set_visible(False)
         drawn = io.BytesIO()
         figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    picture = ET.fromstring(drawn.getvalue())  # noqa: S314  # our own
+    picture = ET.fromstring(drawn.getvalue())  # noqa: S314  # nosec B314  # our own
     return _element(chart, picture, f"chart-{chart.key}-{width}")
 
 
@@ -131,6 +131,18 @@ def png(chart: Chart, *, width: int = 640, scale: int = 2) -> bytes:
     return packed.getvalue()
 
 
+def import_libraries() -> None:
+    """Import all that drawing takes.
+
+    Raises:
+        OSError: there is no folder that can be written to.
+    """
+    with _silence():
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_svg
+        import matplotlib.figure  # noqa: F401  (here the fonts are looked for)
+
+
 @contextmanager
 def _drawing() -> Iterator[None]:
     """Import matplotlib, and give it our settings for the while, whatever the operator's own are.
@@ -140,13 +152,14 @@ def _drawing() -> Iterator[None]:
     """
     with _silence():
         try:
-            import matplotlib as mpl
-            import matplotlib.figure  # here the fonts are looked for
+            import_libraries()
         except OSError:
             raise ReportError(
                 "The charts could not be drawn: there is no folder that can be written to.",
                 remedy="Set MPLCONFIGDIR to a folder that can be written to.",
             ) from None
+        import matplotlib as mpl
+
         with mpl.rc_context():
             mpl.rcdefaults()
             mpl.rcParams.update(_SETTINGS)

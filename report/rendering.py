@@ -63,7 +63,8 @@ def _breakable(text: str) -> Markup:
     """Let a long key such as `course-v1:ORG+COURSE+RUN` go on in a new line after each of its parts."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub("([:+/])", r"\1<wbr>", str(escape(text))))  # noqa: S704  # escaped first; no entity holds these
+    breakable = re.sub("([:+/])", r"\1<wbr>", str(escape(text)))  # no entity holds these characters
+    return Markup(breakable)  # noqa: S704  # nosec B704
 
 
 def _wrapped(text: str, indent: str = "", first: str | None = None) -> str:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 pytest_plugins = [
     "tests.support.postgres",
+    "tests.support.tls_postgres",
     "tests.support.smtp",
     "tests.support.google",
     "tests.support.events_api",
     "tests.support.program",
     "tests.support.loading",
     "tests.support.browser",
+    "tests.support.receiver",
+    "tests.support.fork_server",
+    "tests.support.endurance",
+    "tests.support.figures",
 ]

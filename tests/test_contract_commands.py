@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -252,10 +253,17 @@ def test_database_of_its_own_is_made_kept_and_stopped(copied_program: Program, e
         (["--date"], "--date"),
         (["--unknown"], "--unknown"),
         ([f"--dat={DAY}"], "--dat"),
-        ([DAY], DAY),
+        ([DAY], "--date"),
         (["celebrate"], "celebrate"),
+        (["chekc"], "Did you mean check?"),
         (["check", "--date", DAY], "check"),
-        (["runs", "--from", DAY, "--to", DAY], "runs"),
+        (["runs", "--repair"], "audit"),
+        (["--missing-only", "check"], "--missing-only"),
+        (["--fill-gaps", "--date", DAY], "--fill-gaps"),
+        (["fill", "--days", "0"], "--days"),
+        (["--days", "3", "--date", DAY], "--days"),
+        (["--from", DAY, "--to", DAY, "--pause", "soon"], "--pause"),
+        (["check", "--freshness", "26"], "26h"),
         (["--language", "german", "--date", DAY], "--language"),
         (["report"], "--date"),
         ([], "--date"),
@@ -437,6 +445,28 @@ def test_report_of_the_first_hour_is_marked_as_a_test(
     assert [letter.recipients for letter in mail_server.messages] == [(SENDER,)]
 
 
+@pytest.mark.parametrize("chosen", ["--sheet", "--mail", "--local"])
+def test_report_makes_what_is_chosen_and_leaves_the_rest_alone(
+    program: Program, events_api: EventsServer, google: GoogleStandIn, mail_server: SmtpServer, chosen: str
+) -> None:
+    """--sheet, --mail and --local: each makes its own part again, whatever has been published before."""
+    program.use(google, mail_server)
+    events_api.serve(make_events(5))
+    program.run("--date", DAY)
+    page = program.reports / f"{DAY}.html"
+    page.unlink()
+    letters, calls = len(mail_server.messages), google.names().count("batchUpdate")
+
+    finished = program.run("report", "--date", DAY, "--json", chosen)
+
+    assert finished.code == 0
+    assert finished.day["sheet"] == ("updated" if chosen == "--sheet" else "skipped")
+    assert finished.day["mail"] == ("sent" if chosen == "--mail" else "skipped")
+    assert page.exists() is (chosen == "--local")
+    assert len(mail_server.messages) - letters == int(chosen == "--mail")
+    assert google.names().count("batchUpdate") - calls == int(chosen == "--sheet")
+
+
 def test_report_that_nobody_gets_can_be_repeated(
     program: Program, events_api: EventsServer, google: GoogleStandIn, mail_server: SmtpServer
 ) -> None:
@@ -470,7 +500,7 @@ def test_runs_shows_the_ledger(program: Program, events_api: EventsServer) -> No
 
     assert (before.code, people.code, machine.code) == (0, 0, 0)
     assert "There were no runs yet." in before.out
-    assert people.out.index(DAY) < people.out.index("2023-04-02")
+    assert people.out.index(DAY) < people.out.rindex("2023-04-02")
     assert "web page" in people.out
     rows = [json.loads(line) for line in machine.out.splitlines()]
     assert {(row["date"], row["status"], row["loaded"]) for row in rows} == {
@@ -485,6 +515,7 @@ def test_check_finds_everything_good_and_changes_nothing(
     """0, no table, no page, no letter, no cell; its log is all that it leaves."""
     program.use(google, mail_server)
     events_api.serve(make_events(24 * 60, datetime.now(UTC).date()))
+    untouched = deepcopy(google.spreadsheet)
 
     finished = program.run("check")
     machine = program.run("check", "--json")
@@ -495,8 +526,7 @@ def test_check_finds_everything_good_and_changes_nothing(
     assert [path.name for path in program.folder.iterdir()] == ["logs"]
     assert table_rows(database_url, TABLES) == [(0,)]
     assert mail_server.messages == []
-    assert google.spreadsheet.titles() == ["Sheet1"]
-    assert "batchUpdate" not in google.names()
+    assert google.spreadsheet == untouched
 
 
 @pytest.mark.parametrize("part", ["source", "database", "sheet", "mail", "folders"])
@@ -528,7 +558,8 @@ def test_check_names_what_is_bad(
 
     assert finished.code == 1
     marks = [line[0] for line in finished.out.splitlines() if line[0] in "✗✓!"]
-    assert (len(marks), marks.count("✗")) == (5, 1)
+    assert len(marks) >= 7
+    assert marks.count("✗") == 1
 
 
 def test_check_without_a_database_makes_no_embedded_one(copied_program: Program, events_api: EventsServer) -> None:

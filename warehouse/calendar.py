@@ -20,7 +20,8 @@ class KnownDay:
 
     `loaded` tells that a full run has brought events in, `is_complete` that the last such run covered the whole day,
     `is_empty` that it brought nothing and the table holds nothing. `last_run` is how the last run ended, whatever it
-    brought; None where there was none, only a report. `statistics` and `revision` are those last published.
+    brought; None where there was none, only a report. `is_ended` tells that it was not killed between its load and its
+    end. `statistics` and `revision` are those last published.
     """
 
     date: date
@@ -30,6 +31,7 @@ class KnownDay:
     last_run: RunStatus | None
     revision: int
     statistics: DailyStatistics | None
+    is_ended: bool = True
 
 
 def days(database: Database, first: date, end: date) -> tuple[KnownDay, ...]:
@@ -43,8 +45,9 @@ def days(database: Database, first: date, end: date) -> tuple[KnownDay, ...]:
             last_run=RunStatus(status) if status else None,
             revision=revision or 0,
             statistics=DailyStatistics(*figures) if revision else None,
+            is_ended=is_ended is not False,
         )
-        for day, loaded_complete, is_empty, status, revision, *figures in database.rows(
+        for day, loaded_complete, is_empty, status, is_ended, revision, *figures in database.rows(
             query("revisions/calendar"), first=first, end=end
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -53,9 +54,16 @@ _SESSION: Final = {
     "lock_timeout": "60s",
     "idle_in_transaction_session_timeout": "5min",
 }
+_SILENCE: Final = 2_100.0
+"""Seconds until a statement without an answer is given up: PostgreSQL ends it in 30 minutes, unless it is stuck."""
+_LONGEST_TRANSACTION: Final = 2 * _SILENCE
+_PREPARATION: Final = 60.0
 _WHERE_SUPPORTED: Final = {"client_connection_check_interval": "2s"}
 """Refused by servers on Windows; elsewhere it ends the backend, and the locks, of a killed run."""
 
+_DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
 _LASTING_ROLLBACK: Final = errorcodes.TRANSACTION_INTEGRITY_CONSTRAINT_VIOLATION
 _TRANSIENT_CLASSES: Final = (errorcodes.CLASS_CONNECTION_EXCEPTION, errorcodes.CLASS_TRANSACTION_ROLLBACK)
 _TRANSIENT: Final = frozenset(
@@ -138,8 +146,7 @@ class Database:
 
     def cut(self) -> None:
         """Cut the connection under another thread's statement; PostgreSQL rolls back as soon as it notices."""
-        with suppress(psycopg2.Error, OSError), socket.fromfd(self._connection.fileno(), -1, -1) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
+        _cut(self._connection)
 
     def rows(self, statement: str, /, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement by itself and return its rows; once more where the connection had been lost.
@@ -155,7 +162,7 @@ class Database:
             return self._rows(statement, values)
 
     def _rows(self, statement: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        with typed_errors(), self._connection.cursor() as cursor:
+        with typed_errors(), _in_time(self._connection, _SILENCE), self._connection.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
@@ -167,7 +174,7 @@ class Database:
             TransientDatabaseError: it can be tried again as a whole, after `reconnect` where the connection is gone.
             DatabaseError: it cannot.
         """
-        with typed_errors():
+        with typed_errors(), _in_time(self._connection, _LONGEST_TRANSACTION):
             try:
                 self._connection.autocommit = False
                 with self._connection.cursor() as cursor:
@@ -229,15 +236,24 @@ class Database:
             _pause(_LOCK_POLL, stop)
 
     def _open(self, stop: threading.Event) -> extensions.connection:
-        """Connect, check what is there and pin the session."""
-        connection = _connect(self._parameters, stop)
-        try:
-            with typed_errors():
-                _prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        """Connect, check what is there and pin the session; anew where the connection is lost at that."""
+        attempt = 1
+        while True:
+            connection = _connect(self._parameters, stop)
+            try:
+                with typed_errors(), _in_time(connection, _PREPARATION):
+                    _prepare(connection)
+            except TransientDatabaseError:
+                connection.close()
+                if attempt == _ATTEMPTS:
+                    raise
+                _pause(_FIRST_DELAY * 2 ** (attempt - 1), stop)
+                attempt += 1
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
 
 
 class Server:
@@ -270,12 +286,36 @@ class Server:
 
     def _find(self) -> Mapping[str, Secret]:
         """Return the parameters of libpq, kept as secrets: no traceback shows them."""
+        _forget_blank_variables()
         if self._settings.is_embedded:
             found = self._stack.enter_context(embedded.running(self._settings.embedded))
             return {name: Secret(value) for name, value in found.items()}
         if self._settings.url:
             return {name: Secret(str(value)) for name, value in parse_dsn(self._settings.url.reveal()).items()}
         return self._settings.libpq
+
+
+def _cut(connection: extensions.connection) -> None:
+    with suppress(psycopg2.Error, OSError), socket.fromfd(connection.fileno(), -1, -1) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _in_time(connection: extensions.connection, seconds: float) -> Iterator[None]:
+    """Cut the connection when the block takes too long: a server that is stuck does not heed its own time limits."""
+    guard = threading.Timer(seconds, _cut, (connection,))
+    guard.daemon = True
+    guard.start()
+    try:
+        yield
+    finally:
+        guard.cancel()
+
+
+def _forget_blank_variables() -> None:
+    """Take `PG*` variables that are set to nothing as not set, as the settings do: libpq takes "" for a value."""
+    for name in [name for name, value in os.environ.items() if name.startswith("PG") and not value.strip()]:
+        del os.environ[name]
 
 
 @contextmanager
@@ -324,13 +364,14 @@ def _connect(parameters: Mapping[str, Secret], stop: threading.Event) -> extensi
             )
         except (psycopg2.Error, UnicodeError) as error:
             text = _first_line(error)
-            log.warning("PostgreSQL: %s", text)
-            if refusal := _refusal(text):
-                raise refusal from None
-            if attempt < _ATTEMPTS:
-                _pause(_FIRST_DELAY * 2 ** (attempt - 1), stop)
         else:
             return connection
+        # Out here, so that the driver's error, whose frames hold the password, does not hang on ours.
+        log.warning("PostgreSQL: %s", text)
+        if refusal := _refusal(text):
+            raise refusal
+        if attempt < _ATTEMPTS:
+            _pause(_FIRST_DELAY * 2 ** (attempt - 1), stop)
     raise DatabaseError(
         "PostgreSQL cannot be reached; nothing was loaded.",
         remedy="Check that the server runs and that DATABASE_URL is right, then run the day again.",
@@ -370,6 +411,8 @@ def _prepare(connection: extensions.connection) -> None:
         for name, value in _WHERE_SUPPORTED.items():
             with suppress(errors.InvalidParameterValue):
                 cursor.execute(setting.format(sql.Identifier(name), sql.Literal(value)))
+        # What we say is loaded, and the letters that tell of it, must outlive a crash of the server.
+        cursor.execute(_DURABLE)
 
 
 def _version(connection: extensions.connection) -> str:

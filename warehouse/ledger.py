@@ -84,6 +84,11 @@ def finish(
     database.rows(query("ledger/finish"), run_id=run_id, status=status, sheet=sheet, mail=mail, **_error_columns(error))
 
 
+def settle(database: Database, run_id: int, status: RunStatus, sheet: SheetOutcome, error: EtlError | None) -> None:
+    """Write what became of the sheet of a run that ended before it was drawn; when it ended stays as it is."""
+    database.rows(query("ledger/settle"), run_id=run_id, status=status, sheet=sheet, **_error_columns(error))
+
+
 def committed_counts(database: Database, run_id: int) -> Counts | None:
     """Return the counts of a run if its load was committed; None if it was not."""
     rows = database.rows(query("ledger/find"), run_id=run_id)
@@ -122,6 +127,11 @@ def anything_loaded(database: Database) -> bool:
 def recent_runs(database: Database, most: int) -> list[LedgerRow]:
     """Return the last runs, the newest first."""
     return [_row(row) for row in database.rows(query("ledger/list"), most=most)]
+
+
+def runs_of(database: Database, first: date, end: date) -> list[LedgerRow]:
+    """Return the runs of the days from `first` up to, not including, `end`, the newest run first."""
+    return [_row(row) for row in database.rows(query("ledger/of_days"), first=first, end=end)]
 
 
 def _row(row: tuple[Any, ...]) -> LedgerRow:

@@ -51,6 +51,12 @@ def is_published(database: Database, day: date, figures: Figures, target: Target
     return bool(rows) and rows[0][0] == figures.fingerprint()
 
 
+def published(database: Database, first: date, end: date, target: Target, destination: str = "") -> dict[date, str]:
+    """Return the fingerprints of the figures last published of whole days from `first` up to, not including, `end`."""
+    rows = database.rows(query("publications/list"), first=first, end=end, target=target, destination=destination)
+    return dict(rows)
+
+
 def record(
     database: Database, day: date, figures: Figures, target: Target, *, destination: str = "", run_id: int | None
 ) -> None:

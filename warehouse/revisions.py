@@ -9,7 +9,7 @@ from app_types import Counts, DailyStatistics, PublishedDay
 from warehouse.queries import query
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from app_types import Figures
     from warehouse.connection import Database
@@ -21,6 +21,24 @@ class Revision:
 
     number: int
     previous: DailyStatistics | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A revision of a day's figures, and when it was written."""
+
+    number: int
+    complete: bool
+    statistics: DailyStatistics
+    recorded_at: datetime
+
+
+def of_day(database: Database, day: date) -> list[Recorded]:
+    """Return every revision of a whole day's figures, the first one first."""
+    return [
+        Recorded(number, complete, DailyStatistics(*figures), recorded_at)
+        for number, complete, recorded_at, *figures in database.rows(query("revisions/of_day"), process_date=day)
+    ]
 
 
 def record(database: Database, day: date, figures: Figures, *, run_id: int | None) -> Revision:

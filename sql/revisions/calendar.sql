@@ -1,5 +1,5 @@
 -- Every day that a finished full run or a revision is known of: what its last load covered and whether that brought
--- nothing, how its last run ended, and its figures as last published.
+-- nothing, how its last run ended and whether it came to its end at all, and its figures as last published.
 SELECT
     day.process_date,
     loaded.complete,
@@ -10,7 +10,7 @@ SELECT
         ),
         false
     ) AS empty,
-    ended.status,
+    ended.status, ended.finished,
     figures.revision, figures.unique_users, figures.runs, figures.submits, figures.successful_submits
 FROM (
     SELECT process_date FROM etl_runs WHERE mode = 'full' AND status <> 'running'
@@ -25,7 +25,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS loaded ON true
 LEFT JOIN LATERAL (
-    SELECT status
+    SELECT status, finished_at IS NOT NULL AS finished
     FROM etl_runs
     WHERE process_date = day.process_date AND mode = 'full' AND status <> 'running'
     ORDER BY id DESC
