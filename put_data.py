@@ -126,11 +126,12 @@ def _load_with_retries(
     database: Database, run_id: int, day: Day, spool: Spool, reset: bool, stop: threading.Event
 ) -> Counts:
     """Load, and begin again as a whole after what may pass, unless another thread wants an end."""
-    spool.wait(whole=reset)
     straight = not reset
     attempt = 1
     while True:
         in_doubt = False
+        # Only the first try follows the fetch: a statement that waits for a slow source may have been too long.
+        spool.wait(whole=reset or attempt > 1)
         try:
             with database.transaction() as cursor:
                 counts = _load_once(cursor, run_id, day, spool, reset=reset, straight=straight)

@@ -109,7 +109,7 @@ def test_day_killed_between_its_load_and_its_end_is_run_again(
     daily.use(google)
     serve_days(events_api, 2)
     daily.run("--date", april(2), "--json")
-    google.fail(call="get", hang=60)
+    google.fail(call="get", hang=6)
     running = daily.start("--date", april(1))
     killed_after(running, 2, database_url)
     eventually(lambda: table_rows(database_url, LEDGER)[-1][1:] == ("partial", None))

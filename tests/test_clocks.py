@@ -34,6 +34,8 @@ ZONES = (
     "Pacific/Pago_Pago",  # UTC-11
     "Asia/Kathmandu",  # three quarters of an hour
 )
+AGES_OF_FILES = ("operations/retention.py",)
+"""What asks for the time of day because files bear it."""
 EVENTS = "SELECT created_at AT TIME ZONE 'UTC', user_id, attempt_type, is_correct FROM lms_activities ORDER BY 1, 2, 3"
 
 
@@ -120,7 +122,7 @@ def test_no_deadline_hangs_on_the_clock_of_the_wall() -> None:
             and node.value.id == "time"
         ]
 
-    assert found == []
+    assert [place for place in found if not place.startswith(AGES_OF_FILES)] == []
 
 
 def test_zone_of_the_machine_moves_neither_rows_nor_figures(

@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import put_data
-from app_types import AttemptType, Counts, Defect, Event, Mode, Reason, Rejected, RunStatus
-from exceptions import DatabaseError, LoadRefusedError, TransientDatabaseError
+from app_types import AttemptType, Batch, Counts, Defect, Event, Mode, Reason, Rejected, RunStatus, Window
+from exceptions import DatabaseError, LoadRefusedError, SourceError, TransientDatabaseError
+from source.rows import pack
 from tests.support.loading import (
     APRIL_1,
     PostgresProxy,
@@ -849,6 +850,118 @@ def test_interrupt_ends_the_waiting_for_a_lost_database(
         through_proxy.load(*make_events(10), run_id=run_id)
 
     assert time.monotonic() - started < 15
+
+
+# While the day is fetched
+
+
+def long_day(warehouse: Warehouse, *, at_the_end: Callable[[], object] = lambda: None) -> Iterator[Batch]:
+    """Yield a day hour by hour, long enough that its load begins before its end; then wait until it has begun."""
+    start = make_day().window.start
+    for hour in range(24):
+        window = Window(start + timedelta(hours=hour), start + timedelta(hours=hour + 1))
+        yield pack(window, [make_event(window.start + timedelta(seconds=second)) for second in range(200)])
+        if hour == 22:
+            warehouse.wait_until_busy("ClientRead", "COPY%")
+            at_the_end()
+
+
+def fail() -> None:
+    """Raise what a source raises that is gone."""
+    raise SourceError("The source cannot be reached.")
+
+
+@pytest.mark.parametrize("known", [0, 1], ids=["empty day", "known day"])
+def test_long_day_is_copied_while_it_is_fetched(warehouse: Warehouse, known: int) -> None:
+    """The load does not wait for the last window, and what came before it is not seen before the commit."""
+    warehouse.load(*make_events(known))
+    seen: list[int] = []
+
+    counts = warehouse.load_batches(
+        long_day(warehouse, at_the_end=lambda: seen.append(len(warehouse.rows()))),
+    )
+
+    assert seen == [known]
+    assert counts == counted(received=4_800, loaded=4_800 - known, already_present=known)
+    assert len(warehouse.rows()) == 4_800
+
+
+@pytest.mark.parametrize("known", [0, 1], ids=["empty day", "known day"])
+def test_source_that_fails_in_the_middle_of_the_load_leaves_nothing(warehouse: Warehouse, known: int) -> None:
+    """What was copied of a day that is not whole is rolled back; the error is the source's, the connection of use."""
+    warehouse.load(*make_events(known))
+    before = warehouse.rows()
+
+    with pytest.raises(SourceError, match="cannot be reached"):
+        warehouse.load_batches(long_day(warehouse, at_the_end=fail))
+
+    assert_nothing_happened(warehouse, before)
+    assert warehouse.load(*make_events(3)) == counted(received=3, loaded=3 - known, already_present=known)
+
+
+def test_ctrl_c_in_the_fetch_rolls_the_load_back(warehouse: Warehouse) -> None:
+    """An interrupt while the source is waited for ends the load that has begun."""
+    pressed = threading.Event()
+
+    def press() -> None:
+        pressed.set()
+        time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt), ctrl_c(pressed.wait):
+        warehouse.load_batches(long_day(warehouse, at_the_end=press))
+
+    assert_nothing_happened(warehouse, [])
+
+
+def test_load_that_has_failed_ends_the_fetch(warehouse: Warehouse) -> None:
+    """Where the load cannot succeed any more, the source is not asked for the rest of the day."""
+    warehouse.trigger("RAISE EXCEPTION 'no';")
+    told = threading.Event()
+
+    def batches() -> Iterator[Batch]:
+        yield from fetched(make_day(), make_events(10_000))
+        for _ in range(600):
+            time.sleep(0.05)
+            yield from fetched(make_day(), [])
+        told.set()
+
+    with pytest.raises(DatabaseError):
+        warehouse.load_batches(batches())
+
+    assert not told.is_set()
+    assert_nothing_happened(warehouse, [])
+
+
+@pytest.mark.usefixtures("impatient")
+def test_connection_lost_in_the_fetch_is_made_up_for_without_the_source(
+    warehouse: Warehouse, proxy: PostgresProxy
+) -> None:
+    """What was fetched is kept: the load begins again, the fetch goes on where it was."""
+    proxy.cut_at, proxy.before, proxy.times = b"\t2023-04-01 08:00:10.000000+00\t", True, 1
+
+    with connected(proxy.url) as database:
+        run_id = ledger.begin(database, make_day())
+        counts = put_data.load(database, run_id, make_day(), long_day(warehouse))
+
+    assert proxy.cuts == 1
+    assert counts == counted(received=4_800, loaded=4_800)
+    assert len(warehouse.rows()) == 4_800
+
+
+def test_reset_waits_for_the_whole_day(warehouse: Warehouse) -> None:
+    """Nothing is emptied, and nothing locked, before the day is there."""
+    warehouse.load(make_event(datetime(2023, 4, 2, 5, tzinfo=UTC)), day=make_day(APRIL_2))
+
+    def batches() -> Iterator[Batch]:
+        yield from fetched(make_day(), make_events(5_000))
+        time.sleep(0.3)
+        assert warehouse.number("SELECT count(*) FROM pg_locks WHERE mode = 'ShareRowExclusiveLock'") == 0
+        fail()
+
+    with pytest.raises(SourceError):
+        warehouse.load_batches(batches(), reset=True)
+
+    assert len(warehouse.rows()) == 1
 
 
 CHILD = """

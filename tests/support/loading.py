@@ -204,14 +204,14 @@ class Warehouse:
         for name, table in self.select("SELECT tgname, tgrelid::regclass FROM pg_trigger WHERE tgname ~ '^trigger_'"):
             self.execute(f"DROP TRIGGER {name} ON {table}")
 
-    def wait_until_busy(self, event: str = "PgSleep") -> None:
+    def wait_until_busy(self, event: str = "PgSleep", statement: str = "%") -> None:
         """Wait until a backend of the program waits: sleeps as a trigger told it, unless something else is named."""
         limit = time.monotonic() + 30
-        statement = (
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event = %s AND application_name LIKE 'learning%%'"
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND wait_event = %s AND application_name LIKE 'learning%%' AND state = 'active' AND query LIKE %s"
         )
-        while not self.number(statement, event):
+        while not self.number(query, event, statement):
             assert time.monotonic() < limit, "nobody is busy"
             time.sleep(0.02)
 
