@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from settings.reader import Reader
 
 _HEARTBEAT_EXAMPLE = "https://hc-ping.com/UUID"
-
 _BETWEEN_ADDRESSES = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
 """Where Apprise itself parts one address from the next; commas within an address are its own."""
-
 _NOTIFY_ADDRESS = re.compile(r"([A-Za-z0-9]{1,32})://\S*")
 
 COMMON_SERVICES = frozenset(
@@ -76,23 +74,10 @@ def read_alarms(reader: Reader) -> AlarmSettings:
     return AlarmSettings(notify_urls=_notify_urls(reader), heartbeat_url=heartbeat, metrics_file=metrics)
 
 
-def _tokens(address: str) -> list[str]:
-    """Return the parts of an address that may be a password or a token, as written and as meant.
-
-    Passwords always; of the rest what is no host, no port and no word: the longer ones with a digit or a capital.
-    """
-    _, _, rest = address.partition("://")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    login, at, _ = authority.rpartition("@")
-    parts = [login, *login.split(":")[1:]] if at else []
-    parts += [part for part in re.split(r"[/?#&=:,;@]", rest) if _may_be_token(part)]
-    return list(dict.fromkeys(text for part in parts for text in (part, unquote(part)) if text))
-
-
 def _notify_urls(reader: Reader) -> tuple[Secret, ...]:
     """Read the addresses of Apprise. They hold tokens, so a fault names an address by its number and its scheme."""
     name = "NOTIFY_URLS"
-    addresses = [part for part in _BETWEEN_ADDRESSES.split(reader.text(name).strip(" ,;")) if part]
+    addresses = [part for part in _BETWEEN_ADDRESSES.split(reader.value(name).strip(" ,;")) if part]
     for number, address in enumerate(addresses, start=1):
         match = _NOTIFY_ADDRESS.fullmatch(address)
         if match is None:
@@ -118,6 +103,19 @@ def _notify_urls(reader: Reader) -> tuple[Secret, ...]:
                 scheme=scheme,
             )
     return tuple(Secret(address) for address in dict.fromkeys(addresses))
+
+
+def _tokens(address: str) -> list[str]:
+    """Return the parts of an address that may be a password or a token, as written and as meant.
+
+    Passwords always; of the rest what is no host, no port and no word: the longer ones with a digit or a capital.
+    """
+    _, _, rest = address.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    login, at, _ = authority.rpartition("@")
+    parts = [login, *login.split(":")[1:]] if at else []
+    parts += [part for part in re.split(r"[/?#&=:,;@]", rest) if _may_be_token(part)]
+    return list(dict.fromkeys(text for part in parts for text in (part, unquote(part)) if text))
 
 
 def _may_be_token(part: str) -> bool:

@@ -14,11 +14,11 @@ CourseNames = dict[str, dict[Language, str]]
 
 def read_course_names(reader: Reader) -> CourseNames:
     """Read the titles of courses: a CSV file with the columns key, Russian, English, with or without a heading."""
-    import csv
-
     path = reader.file("COURSE_NAMES_FILE")
     if path is None:
         return {}
+    import csv
+
     names: CourseNames = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:

@@ -29,7 +29,6 @@ _LIBPQ = {
     "PGSSLCERT": "sslcert",
     "PGSSLKEY": "sslkey",
 }
-
 _LIBPQ_TARGETS = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE")
 
 
@@ -60,7 +59,7 @@ def read_database(reader: Reader) -> DatabaseSettings:
     """Read where PostgreSQL is; a URL wins over the variables of libpq."""
     url: Secret | None = None
     libpq: dict[str, Secret] = {}
-    if text := reader.text("DATABASE_URL"):
+    if text := reader.value("DATABASE_URL"):
         url = Secret(text)
         if not _is_postgres_url(text):
             reader.fault(
@@ -69,22 +68,13 @@ def read_database(reader: Reader) -> DatabaseSettings:
                 form="postgresql://USER:PASSWORD@HOST:PORT/NAME",
             )
     elif any(reader.given(name) for name in _LIBPQ_TARGETS):
-        libpq = {keyword: Secret(reader.text(name)) for name, keyword in _LIBPQ.items() if reader.given(name)}
+        libpq = {keyword: Secret(reader.value(name)) for name, keyword in _LIBPQ.items() if reader.given(name)}
     return DatabaseSettings(
         url=url,
         libpq=libpq,
         embedded=reader.home / ".data" / "postgres",
         reset=reader.boolean("DB_MAIN_TABLE_OPEN_RESET"),
     )
-
-
-def _passwords(url: str) -> list[str]:
-    """Return the password of a database URL, as libpq reads it and as it is written there."""
-    from psycopg2.extensions import parse_dsn
-
-    password = parse_dsn(url).get("password", "")
-    written = [text for text in re.split(r"[:@/?&=]", url) if text and unquote(text) == password]
-    return [password, *written]
 
 
 def _is_postgres_url(text: str) -> bool:
@@ -100,3 +90,12 @@ def _is_postgres_url(text: str) -> bool:
         return False
     # An "@" that is not percent-encoded in a password would make a part of it the host, and hosts are shown.
     return not any("@" in str(parts.get(name, "")) for name in ("host", "port", "dbname"))
+
+
+def _passwords(url: str) -> list[str]:
+    """Return the password of a database URL, as libpq reads it and as it is written there."""
+    from psycopg2.extensions import parse_dsn
+
+    password = parse_dsn(url).get("password", "")
+    written = [text for text in re.split(r"[:@/?&=]", url) if text and unquote(text) == password]
+    return [password, *written]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app_types import Language, Secret
 from settings.hosts import is_host, is_loopback
 from settings.languages import parse_language
-from settings.reader import shown
+from settings.reader import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,33 +49,33 @@ class MailSettings:
 
 def read_mail(reader: Reader) -> MailSettings | None:
     """Read how letters are sent, and to whom; None where none are."""
-    server = reader.text("SMTP_SERVER")
+    server = reader.value("SMTP_SERVER")
     security = reader.choice("SMTP_SECURITY", {item.value: item for item in MailSecurity}, str.lower)
     port = reader.integer("SMTP_PORT", 1, 65_535) if reader.given("SMTP_PORT") else _SMTP_PORTS[security]
     ca_file = reader.file("SMTP_CA_FILE")
     if not server:
         return None
     if not is_host(server):
-        reader.fault("%(name)s must be the name of a host, not %(value)s.", name="SMTP_SERVER", value=shown(server))
+        reader.fault("%(name)s must be the name of a host, not %(value)s.", name="SMTP_SERVER", value=excerpt(server))
     if security is MailSecurity.NONE and not is_loopback(server):
         reader.fault("SMTP_SECURITY=none is for a mail server on this machine; use ssl or starttls.")
     if ca_file and not _is_ca_file(ca_file):
         reader.fault("%(name)s: %(file)s holds no certificates.", name="SMTP_CA_FILE", file=str(ca_file))
-    user, password = reader.text("SMTP_USER"), reader.text("SMTP_PASSWORD")
+    user, password = reader.value("SMTP_USER"), reader.value("SMTP_PASSWORD")
     if user and not password:
         reader.required("SMTP_PASSWORD")
     sender = reader.required("SENDER_EMAIL")
     listed = [part.strip() for part in reader.required("EMAIL_ADDRESSES_FOR_MAILING").split(",")]
     split = [_address_and_language(item) for item in listed if item]
     recipients = tuple(dict.fromkeys(address for address, _ in split))
-    if reader.text("EMAIL_ADDRESSES_FOR_MAILING") and not recipients:
+    if reader.value("EMAIL_ADDRESSES_FOR_MAILING") and not recipients:
         reader.fault("%(name)s is not set.", name="EMAIL_ADDRESSES_FOR_MAILING")
     for name, address in [("SENDER_EMAIL", sender), *(("EMAIL_ADDRESSES_FOR_MAILING", item) for item in recipients)]:
         if address and not _ADDRESS.fullmatch(address):
             reader.fault(
                 "%(name)s: %(value)s is not an e-mail address; addresses are separated by commas.",
                 name=name,
-                value=shown(address),
+                value=excerpt(address),
             )
     return MailSettings(
         server=server,

@@ -56,7 +56,7 @@ OLD_NAMES = {"client": "API_CLIENT", "client_key": "API_CLIENT_KEY", "smtp_passw
 """Names that the first version of the script used; they lose against the new ones."""
 
 
-def renamed(values: Mapping[str, str]) -> dict[str, str]:
+def with_new_names(values: Mapping[str, str]) -> dict[str, str]:
     """Return the values with old names replaced by new ones, where those are not given."""
     renamed = dict(values)
     for old, new in OLD_NAMES.items():

@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _YES = frozenset({"true", "1", "yes", "on"})
-
 _NO = frozenset({"false", "0", "no", "off"})
-
 _SHOWN = 80
-
 
 _T = TypeVar("_T")
 
@@ -47,7 +44,7 @@ class Reader:
         """Tell whether a setting is there and not blank."""
         return bool(self._values.get(name, "").strip())
 
-    def text(self, name: str) -> str:
+    def value(self, name: str) -> str:
         """Return the value, or the default where it is missing or blank."""
         value = self._values.get(name, "").strip() or DEFAULTS.get(name, "")
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
@@ -63,18 +60,18 @@ class Reader:
 
     def required(self, name: str) -> str:
         """Return the value of a setting that has to be given."""
-        value = self.text(name)
+        value = self.value(name)
         if not self.given(name):
             near = [key for key in self._values if key not in DEFAULTS and nearest(key) == name]
             if near:
-                self.fault("%(name)s is not set; is %(typo)s a slip of the pen?", name=name, typo=shown(near[0]))
+                self.fault("%(name)s is not set; is %(typo)s a slip of the pen?", name=name, typo=excerpt(near[0]))
             else:
                 self.fault("%(name)s is not set.", name=name)
         return value
 
     def integer(self, name: str, least: int, most: int) -> int:
         """Return a whole number within its bounds."""
-        text = self.text(name)
+        text = self.value(name)
         if re.fullmatch(r"\d{1,9}", text, re.ASCII) and least <= int(text) <= most:
             return int(text)
         self.fault(
@@ -82,7 +79,7 @@ class Reader:
             name=name,
             least=str(least),
             most=str(most),
-            value=shown(text),
+            value=excerpt(text),
         )
         return least
 
@@ -92,62 +89,62 @@ class Reader:
 
     def seconds(self, name: str, most: int) -> float:
         """Return a length of time, more than nothing."""
-        text = self.text(name)
+        text = self.value(name)
         if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text, re.ASCII) and 0 < float(text) <= most:
             return float(text)
         self.fault(
             "%(name)s must be a number of seconds, more than 0 and at most %(most)s, not %(value)s.",
             name=name,
             most=str(most),
-            value=shown(text),
+            value=excerpt(text),
         )
         return 1.0
 
     def boolean(self, name: str) -> bool:
         """Return a yes or a no."""
-        text = self.text(name).lower()
+        text = self.value(name).lower()
         if text not in _YES | _NO:
-            self.fault("%(name)s must be true or false, not %(value)s.", name=name, value=shown(text))
+            self.fault("%(name)s must be true or false, not %(value)s.", name=name, value=excerpt(text))
         return text in _YES
 
     def choice(self, name: str, values: Mapping[str, _T], fold: Callable[[str], str], shown: str | None = None) -> _T:
         """Return what one of the given words stands for."""
-        text = self.text(name)
+        text = self.value(name)
         if fold(text) in values:
             return values[fold(text)]
         self.fault(
             "%(name)s must be one of %(choices)s, not %(value)s.",
             name=name,
             choices=shown or ", ".join(values),
-            value=shown(text),
+            value=excerpt(text),
         )
         return next(iter(values.values()))
 
     def zone(self, name: str) -> ZoneInfo:
         """Return a time zone."""
-        text = self.text(name)
+        text = self.value(name)
         try:
             return ZoneInfo(text)
         except (ValueError, OSError, KeyError):
             self.fault(
                 "%(name)s must be the IANA name of a time zone such as Europe/Moscow, not %(value)s.",
                 name=name,
-                value=shown(text),
+                value=excerpt(text),
             )
             return ZoneInfo("UTC")
 
     def path(self, name: str) -> Path:
         """Return a path; a relative one starts at the home of the settings."""
-        text = self.text(name)
+        text = self.value(name)
         try:
             return self.home / Path(text).expanduser()
         except RuntimeError:
-            self.fault("%(name)s: the home folder of %(value)s is not known.", name=name, value=shown(text))
+            self.fault("%(name)s: the home folder of %(value)s is not known.", name=name, value=excerpt(text))
             return self.home / DEFAULTS.get(name, "")
 
     def file(self, name: str) -> Path | None:
         """Return the path of a file that is there and readable; None where it is not set or faulty."""
-        if not self.text(name):
+        if not self.value(name):
             return None
         path = self.path(name)
         if not _is_readable_file(path):
@@ -157,7 +154,7 @@ class Reader:
 
     def url(self, name: str, example: str = "") -> str:
         """Return an https URL, or an http one of this machine; a password in it is a fault."""
-        text = self.text(name)
+        text = self.value(name)
         try:
             parts = urlsplit(text)
             host, _ = parts.hostname, parts.port
@@ -178,10 +175,10 @@ class Reader:
         template = "%(typo)s is not a setting; did you mean %(name)s?"
         for name in env_file:
             if near := nearest(name):
-                self.fault(template, typo=shown(name), name=near)
+                self.fault(template, typo=excerpt(name), name=near)
         for name in environ:
             if name not in env_file and (near := nearest(name)):
-                self.warnings.append(Fault(template, {"typo": shown(name), "name": near}))
+                self.warnings.append(Fault(template, {"typo": excerpt(name), "name": near}))
 
     def warn_of_open_file(self, path: Path) -> None:
         """Warn of a file with secrets that others on the machine may read."""
@@ -195,7 +192,7 @@ class Reader:
             )
 
 
-def shown(text: str) -> str:
+def excerpt(text: str) -> str:
     """Return a value as a fault may show it: cut, quoted, without control characters."""
     cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return "".join(character if character.isprintable() else "?" for character in f'"{cut}"')

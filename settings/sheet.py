@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from settings.reader import Reader
 
 _SPREADSHEET_URL = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/([A-Za-z0-9_-]+)(?:[/?#].*)?")
-
 _SPREADSHEET_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
@@ -32,8 +31,8 @@ class SheetSettings:
 def read_sheet(reader: Reader) -> SheetSettings | None:
     """Read which sheet is drawn, and as whom; None where there is none."""
     endpoint = reader.url("GOOGLE_SHEETS_ENDPOINT").rstrip("/")
-    sheet = reader.text("GOOGLE_SHEET_ID")
-    credentials = reader.text("GOOGLE_CREDENTIALS_FILE")
+    sheet = reader.value("GOOGLE_SHEET_ID")
+    credentials = reader.value("GOOGLE_CREDENTIALS_FILE")
     if not sheet and not credentials:
         return None
     if not sheet or not credentials:

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import config
 from app_types import Language, Secret
 from config import (
     DEFAULTS,
@@ -31,11 +30,13 @@ from config import (
     chosen_language,
     is_loopback,
     load_settings,
+    notify_service,
     parse_language,
     read_env_file,
 )
 from exceptions import ConfigError
 from messages import Messages
+from settings.alarms import COMMON_SERVICES, LOCAL_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -836,12 +837,12 @@ def test_bad_addresses_of_apprise_are_told_by_their_number(text: str, told: str)
 
 def test_common_services_are_known_to_apprise_and_local_ones_are_its_own() -> None:
     """The lists that save the look-up name no service that is not there."""
-    assert config.notify_service("json://localhost")  # loads the services without a warning
+    assert notify_service("json://localhost")  # loads the services without a warning
     known = set(NotificationManager().schemas())
 
-    assert known >= config._COMMON_SERVICES
-    assert config._LOCAL_SERVICES - {"exec", "file"} <= known
-    assert not config._COMMON_SERVICES & config._LOCAL_SERVICES
+    assert known >= COMMON_SERVICES
+    assert LOCAL_SERVICES - {"exec", "file"} <= known
+    assert not COMMON_SERVICES & LOCAL_SERVICES
 
 
 @pytest.mark.parametrize(

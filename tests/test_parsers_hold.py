@@ -107,6 +107,18 @@ def test_bad_neighbours_cost_a_good_event_nothing() -> None:
     assert set(found[1::2]) == {"loaded"}
 
 
+def test_day_that_does_not_exist_lies_in_no_window() -> None:
+    """A window of a zone may span two dates of UTC; 29 February sorts between them as a text, and is no day of 2023."""
+    start = datetime(2023, 2, 28, 21, tzinfo=hostile.DAY.tzinfo)
+    window = Window(start, start + timedelta(days=1))
+    good = [make_event(created_at=f"2023-02-28 23:{minute:02}:00.000000") for minute in range(30)]
+
+    for neighbours in ([], good):
+        for moment in ("2023-02-29 12:00:00.000000", "2023-02-30 00:00:00.000000"):
+            found = judged(json.dumps([*neighbours, make_event(created_at=moment)]).encode(), window)
+            assert found == ["loaded"] * len(neighbours) + ["created_at_unreadable"]
+
+
 @pytest.mark.parametrize("name", hostile.answers())
 def test_named_answer_is_one_typed_error(name: str) -> None:
     """An answer that is no array of events is an error for people, never a day without events."""

@@ -855,15 +855,20 @@ def test_interrupt_ends_the_waiting_for_a_lost_database(
 # While the day is fetched
 
 
-def long_day(warehouse: Warehouse, *, at_the_end: Callable[[], object] = lambda: None) -> Iterator[Batch]:
-    """Yield a day hour by hour, long enough that its load begins before its end; then wait until it has begun."""
+def long_day(wait: Callable[[], object], *, at_the_end: Callable[[], object] = lambda: None) -> Iterator[Batch]:
+    """Yield a day hour by hour, long enough that its load begins before its end; `wait` for that near the end."""
     start = make_day().window.start
     for hour in range(24):
         window = Window(start + timedelta(hours=hour), start + timedelta(hours=hour + 1))
         yield pack(window, [make_event(window.start + timedelta(seconds=second)) for second in range(200)])
         if hour == 22:
-            warehouse.wait_until_busy("ClientRead", "COPY%")
+            wait()
             at_the_end()
+
+
+def copying(warehouse: Warehouse) -> Callable[[], None]:
+    """Return a function that waits until the load copies."""
+    return lambda: warehouse.wait_until_busy("ClientRead", "COPY%")
 
 
 def fail() -> None:
@@ -878,7 +883,7 @@ def test_long_day_is_copied_while_it_is_fetched(warehouse: Warehouse, known: int
     seen: list[int] = []
 
     counts = warehouse.load_batches(
-        long_day(warehouse, at_the_end=lambda: seen.append(len(warehouse.rows()))),
+        long_day(copying(warehouse), at_the_end=lambda: seen.append(len(warehouse.rows()))),
     )
 
     assert seen == [known]
@@ -893,7 +898,7 @@ def test_source_that_fails_in_the_middle_of_the_load_leaves_nothing(warehouse: W
     before = warehouse.rows()
 
     with pytest.raises(SourceError, match="cannot be reached"):
-        warehouse.load_batches(long_day(warehouse, at_the_end=fail))
+        warehouse.load_batches(long_day(copying(warehouse), at_the_end=fail))
 
     assert_nothing_happened(warehouse, before)
     assert warehouse.load(*make_events(3)) == counted(received=3, loaded=3 - known, already_present=known)
@@ -908,28 +913,27 @@ def test_ctrl_c_in_the_fetch_rolls_the_load_back(warehouse: Warehouse) -> None:
         time.sleep(30)
 
     with pytest.raises(KeyboardInterrupt), ctrl_c(pressed.wait):
-        warehouse.load_batches(long_day(warehouse, at_the_end=press))
+        warehouse.load_batches(long_day(copying(warehouse), at_the_end=press))
 
     assert_nothing_happened(warehouse, [])
 
 
-def test_load_that_has_failed_ends_the_fetch(warehouse: Warehouse) -> None:
-    """Where the load cannot succeed any more, the source is not asked for the rest of the day."""
-    warehouse.trigger("RAISE EXCEPTION 'no';")
-    told = threading.Event()
+def test_load_that_cannot_begin_ends_the_fetch(warehouse: Warehouse) -> None:
+    """Where the load has failed already, the source is not asked for the rest of the day."""
+    warehouse.execute("ALTER TABLE lms_activities RENAME TO elsewhere")
+    whole = threading.Event()
 
     def batches() -> Iterator[Batch]:
         yield from fetched(make_day(), make_events(10_000))
         for _ in range(600):
             time.sleep(0.05)
             yield from fetched(make_day(), [])
-        told.set()
+        whole.set()
 
     with pytest.raises(DatabaseError):
         warehouse.load_batches(batches())
 
-    assert not told.is_set()
-    assert_nothing_happened(warehouse, [])
+    assert not whole.is_set()
 
 
 @pytest.mark.usefixtures("impatient")
@@ -939,9 +943,15 @@ def test_connection_lost_in_the_fetch_is_made_up_for_without_the_source(
     """What was fetched is kept: the load begins again, the fetch goes on where it was."""
     proxy.cut_at, proxy.before, proxy.times = b"\t2023-04-01 08:00:10.000000+00\t", True, 1
 
+    def cut() -> None:
+        limit = time.monotonic() + 30
+        while not proxy.cuts:
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+
     with connected(proxy.url) as database:
         run_id = ledger.begin(database, make_day())
-        counts = put_data.load(database, run_id, make_day(), long_day(warehouse))
+        counts = put_data.load(database, run_id, make_day(), long_day(cut))
 
     assert proxy.cuts == 1
     assert counts == counted(received=4_800, loaded=4_800)

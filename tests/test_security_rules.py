@@ -210,7 +210,8 @@ def test_no_switch_turns_tls_off() -> None:
     words = re.compile(
         r"(SKIP|NO|DISABLE|INSECURE)_?(TLS|SSL|VERIFY|CERT)|(TLS|SSL|CERT)_?VERIFY|INSECURE", re.IGNORECASE
     )
-    texts = {path.name: path.read_text("utf-8") for path in (HOME / "config.py", HOME / ".env.example")}
+    told = (HOME / "config.py", *sorted((HOME / "settings").glob("*.py")), HOME / ".env.example")
+    texts = {path.name: path.read_text("utf-8") for path in told}
 
     assert {name: words.findall(text) for name, text in texts.items() if words.search(text)} == {}
 

@@ -33,6 +33,7 @@ EVENTS = 10_000
 PARTS = 2
 TERMINATIONS = times(100) // PARTS
 STOPS = times(20)
+EVENTS_OF_A_STOPPED_RUN = 20_000
 EVENTS_OF_A_CUT_RUN = 20
 CUTS = times(300) // PARTS
 
@@ -158,7 +159,7 @@ def test_stopped_server_costs_a_try_at_most(
     """PostgreSQL killed or stopped at once at any moment: after its recovery all of the day is there, or nothing."""
     arena = make_arena(own_server.url)
     warm_up(arena)
-    arena.source.serve(make_day(EVENTS))
+    arena.source.serve(make_day(EVENTS_OF_A_STOPPED_RUN))
     outcomes = Outcomes(arena)
     dice = random.Random(1)
     met: Counter[Phase] = Counter()
@@ -169,7 +170,7 @@ def test_stopped_server_costs_a_try_at_most(
         run = arena.start()
         aim = next(aims)
         wait_for(aim, arena, run)
-        time.sleep(dice.uniform(0, 0.1))
+        time.sleep(dice.uniform(0, 0.2 if aim is Phase.AFTER else 0.08))
         loaded, loading = bool(arena.seen().loads), is_loading(arena.outside)
         own_server.stop(killed=number % 2 == 0)
         if not run.is_over:
@@ -180,7 +181,7 @@ def test_stopped_server_costs_a_try_at_most(
         outcomes.check(run)
         arena.tidy()
     figures(
-        f"immediate stops of PostgreSQL, {EVENTS:,} events a day",
+        f"immediate stops of PostgreSQL, {EVENTS_OF_A_STOPPED_RUN:,} events a day",
         stops=STOPS,
         before_the_load=met[Phase.BEFORE],
         in_the_load=met[Phase.IN],
