@@ -102,6 +102,10 @@ class Options:
     send_test_letter: bool = False
     freshness: timedelta | None = None
 
+    def further(self, words: str) -> str:
+        """Return a command for the operator to copy: one of the demo stays within the demo."""
+        return f"{PROGRAM} {words}{' --demo' if self.demo else ''}"
+
 
 def language_option(arguments: Sequence[str]) -> Language | None:
     """Return the language asked for on the command line, before anything else of it is read."""

@@ -51,12 +51,16 @@ def show_day(
     day: date,
     rows: Sequence[LedgerRow],
     revisions: Sequence[Recorded],
-    quarantined: int,
+    quarantine: tuple[int, str],
     zone: tzinfo,
     messages: Messages,
 ) -> None:
-    """Show every run of a day, the revisions of its figures, and how many events lie in quarantine."""
+    """Show every run of a day, the revisions of its figures, and what lies in quarantine.
+
+    `quarantine` is the number of events there and the command that shows them.
+    """
     text = messages.text
+    quarantined, command = quarantine
     columns = (
         Column("№", is_short=True),
         Column(text("Begun"), is_short=True),
@@ -94,7 +98,7 @@ def show_day(
                 "%(n)s event lies in quarantine: %(command)s",
                 "%(n)s events lie in quarantine: %(command)s",
                 quarantined,
-                command=f"python data_processor.py rejected --date {day}",
+                command=command,
             )
         )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from app_types import DayOutcome
+    from console.arguments import Options
     from console.terminal import Terminal
     from messages import Messages
     from report.content import DayContent, Row
@@ -50,7 +51,13 @@ def json_line(outcome: DayOutcome, messages: Messages) -> str:
 
 
 def show_day(
-    terminal: Terminal, outcome: DayOutcome, content: DayContent | None, messages: Messages, *, brief: bool = False
+    terminal: Terminal,
+    outcome: DayOutcome,
+    content: DayContent | None,
+    messages: Messages,
+    options: Options,
+    *,
+    brief: bool = False,
 ) -> None:
     """Show one day: figures, counts, sheet, letter, and how it ended; `brief` leaves out what is usual."""
     if content and not brief:
@@ -62,7 +69,7 @@ def show_day(
             terminal.line(f"! {content.correction_text} {changes}")
         for warning in content.warnings:
             terminal.line(f"! {warning}")
-    for line in ending(outcome, messages):
+    for line in _ending(outcome, messages, options):
         terminal.line(line)
     if content and brief:
         if content.trust.trust is not Trust.GOOD:
@@ -107,14 +114,14 @@ def status_text(status: RunStatus, messages: Messages) -> str:
     }[status]
 
 
-def ending(outcome: DayOutcome, messages: Messages) -> list[str]:
+def _ending(outcome: DayOutcome, messages: Messages, options: Options) -> list[str]:
     """Return the last lines of a day: what is in the table, what was not done, the command that repeats it."""
     text = messages.text
     troubles = [f"! {messages.error(trouble)}" for trouble in outcome.troubles]
     mark = _MARKS[outcome.status]
     test = " --test" if outcome.mode is Mode.TEST else ""
-    repeat = f"python data_processor.py --date {outcome.date.isoformat()}{test}"
-    report = f"python data_processor.py report --date {outcome.date.isoformat()}{test}"
+    repeat = options.further(f"--date {outcome.date.isoformat()}{test}")
+    report = options.further(f"report --date {outcome.date.isoformat()}{test}")
     if outcome.status is RunStatus.FAILED:
         lines = [messages.error(outcome.error)] if outcome.error else []
         kept = text("Nothing of %(date)s was changed in the database.", date=outcome.date)

@@ -158,7 +158,7 @@ def _repair(job: Job, days: Sequence[date]) -> int:
 def _tell_remedy(job: Job, days: Sequence[date]) -> None:
     first, last = days[0].isoformat(), days[-1].isoformat()
     dates = f"--date {first}" if first == last else f"--from {first} --to {last}"
-    command = f"python data_processor.py audit {dates} --repair"
+    command = job.options.further(f"audit {dates} --repair")
     job.terminal.line(job.messages.text("To run the days again that differ: %(command)s", command=command))
 
 

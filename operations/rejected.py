@@ -72,9 +72,9 @@ def _show(job: Job, groups: Sequence[Group], extent: Extent, first: date, last: 
         else:
             _show_groups(job, groups)
         day = groups[-1].date.isoformat()
-        command = f"python data_processor.py rejected --date {day} --export FILE"
+        command = job.options.further(f"rejected --date {day} --export FILE")
         job.terminal.line(text("To read them whole: %(command)s", command=command))
-        command = f"python data_processor.py replay --date {day}"
+        command = job.options.further(f"replay --date {day}")
         job.terminal.line(text("To load what today's rules let in: %(command)s", command=command))
     elif first == last:
         job.terminal.line(text("No event of %(date)s lies in quarantine.", date=first))

@@ -142,7 +142,7 @@ def _note_unreported(job: Job, run: DayRun) -> None:
         "Events of %(date)s were loaded, but the day was not reported again.",
         remedy="To report it: %(command)s",
         date=run.day.date,
-        command=f"python data_processor.py report --date {run.day.date.isoformat()}",
+        command=job.options.further(f"report --date {run.day.date.isoformat()}"),
     )
     run.trouble(error)
     job.terminal.problem(job.messages.error(error))
@@ -187,12 +187,12 @@ def _show(job: Job, runs: Sequence[DayRun], asked: int) -> None:
         if each.error:
             job.terminal.problem(job.messages.error(each.error))
         if not each.counts:
-            command = f"python data_processor.py replay --date {day}"
+            command = job.options.further(f"replay --date {day}")
             job.terminal.line(text("Nothing of %(date)s was changed in the database.", date=each.day.date))
             job.terminal.line(text("To repeat: %(command)s", command=command))
     if left := [each.day.date.isoformat() for each in runs if each.counts and each.counts.rejected]:
         dates = f"--date {left[0]}" if len(left) == 1 else f"--from {left[0]} --to {left[-1]}"
-        command = f"python data_processor.py rejected {dates}"
+        command = job.options.further(f"rejected {dates}")
         job.terminal.line(text("Why the others are still rejected: %(command)s", command=command))
     done = [each for each in runs if each.counts and each.counts != _NOTHING]
     if done and not any(map(_has_changed, done)):

@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from console import runs
-from console.arguments import PROGRAM
 from console.calendar import calendar_of, show_calendar
 from warehouse import calendar, ledger, quarantine, revisions
 from warehouse.migrations import applied_versions
@@ -57,7 +56,7 @@ def _show_day(job: Job, database: Database, day: date) -> None:
     if not rows and not recorded:
         job.terminal.line(job.messages.text("%(date)s was never run.", date=day))
         return
-    quarantined = quarantine.count(database, day)
+    quarantined = quarantine.count(database, day), job.options.further(f"rejected --date {day}")
     runs.show_day(job.terminal, day, rows, recorded, quarantined, job.settings.zone, job.messages)
 
 
@@ -96,7 +95,7 @@ def _extent(known: Sequence[KnownDay], days: Sequence[date], today: date) -> tup
 def _say_what_is_missing(job: Job, lacking: Sequence[date]) -> None:
     if lacking:
         days = f"--from {lacking[0]} --to {lacking[-1]}" if len(lacking) > 1 else f"--date {lacking[0]}"
-        command = f"{PROGRAM} {days}{' --missing-only' if len(lacking) > 1 else ''}"
+        command = job.options.further(f"{days}{' --missing-only' if len(lacking) > 1 else ''}")
         job.terminal.line("")
         job.terminal.line(job.messages.text("To run what is missing:"))
         job.terminal.line(f"  {command}")

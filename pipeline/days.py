@@ -64,7 +64,9 @@ def _process_all(job: Job, days: Sequence[date], process: ProcessDay) -> BaseExc
                 bar.advance(is_failed=not run.loaded)
                 if not run.is_sheet_due:
                     _print_objects(job)
-                summary.show_day(job.terminal, run.outcome(), run.content, job.messages, brief=len(days) > 1)
+                summary.show_day(
+                    job.terminal, run.outcome(), run.content, job.messages, job.options, brief=len(days) > 1
+                )
                 if len(days) > 1:
                     run.forget_details()
             except _BREAK_OFFS as error:

@@ -85,7 +85,7 @@ def _not_drawn(job: Job, due: Sequence[DayRun], error: EtlError | None) -> None:
     error = error or EtlError(
         "The command ended before its days were drawn in the Google Sheet.",
         remedy="To draw them: %(command)s",
-        command=f"python data_processor.py report --from {first} --to {last} --sheet",
+        command=job.options.further(f"report --from {first} --to {last} --sheet"),
     )
     log.error("failed: %s", error)
     for run in due:
