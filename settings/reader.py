@@ -164,6 +164,7 @@ class Reader:
             self.fault("%(name)s must be a URL such as %(example)s.", name=name, example=example or DEFAULTS[name])
         elif parts.username is not None or parts.password is not None or parts.fragment:
             self.fault("%(name)s must hold neither a user, nor a password, nor a fragment.", name=name)
+            return ""
         elif parts.scheme == "http" and not is_loopback(host):
             self.fault(
                 "%(name)s must begin with https://: over plain HTTP the key could be read on the way.", name=name

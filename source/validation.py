@@ -22,7 +22,7 @@ MOST_FIELD_BYTES: Final = 2_000
 """A longer passback field is refused; the key of a row must fit into a page of an index."""
 
 _CREATED_AT = re.compile(
-    r"\d{4}-\d\d-\d\d[ T](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII
+    r"\d{4}-\d\d-\d\d[ T](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)?", re.ASCII
 )
 _USER_ID = re.compile(r"[0-9A-Za-z._-]+", re.ASCII)
 _ATTEMPT_TYPES: Final = {item.value: item for item in AttemptType}

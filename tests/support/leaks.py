@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TESTS = str(Path(__file__).resolve().parent.parent)
 PROCESSES = Path("/proc")
-AT_HOME = frozenset({"environ", "env_file", "api"})
-"""Variables of `config` that secrets come from: the environment, the content of `.env`, the address as it was set."""
+AT_HOME = frozenset({"environ", "env_file"})
+"""Variables of `config` that secrets come from: the environment and the content of `.env`."""
 
 
 def spellings(secret: str) -> set[str]:
