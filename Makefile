@@ -36,7 +36,7 @@ test: $(BIN)/.installed-dev ## all tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
 torture: $(BIN)/.installed-dev ## the endurance suites alone, ten times as long: kills, cuts, crowds (an hour or so)
-	@TORTURE=10 $(BIN)/python -m pytest -q -n $(WORKERS) tests/endurance tests/test_parsers_hold.py tests/test_conservation.py $(ARGS)
+	@TORTURE=10 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/endurance tests/test_parsers_hold.py tests/test_conservation.py $(ARGS)
 
 lint: $(BIN)/.installed-dev ## style, catalogues, fault matrix
 	@$(BIN)/python -m ruff format --check .

@@ -179,6 +179,29 @@ def test_connection_that_succeeds_in_the_end_is_used(proxy: PostgresProxy) -> No
         assert database.rows("SELECT 1") == [(1,)]
 
 
+@pytest.mark.usefixtures("impatient")
+def test_database_that_was_waited_for_is_not_waited_for_again(
+    proxy: PostgresProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once a lost database did not come back in time, whoever asks next is answered at once, until it is back."""
+
+    def asked() -> int:
+        return sum(record.msg == "PostgreSQL: %s" for record in caplog.records)
+
+    with connected(proxy.url) as database:
+        proxy.refusing = 7
+        for expected in (5, 6):
+            with pytest.raises(DatabaseError, match="cannot be reached"):
+                database.reconnect()
+            assert asked() == expected
+
+        proxy.refusing = 0
+        database.reconnect()
+        proxy.refusing = 3
+        database.reconnect()
+        assert asked() == 9
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -115,6 +115,7 @@ class Database:
 
     def __init__(self, parameters: Mapping[str, Secret]) -> None:
         self._parameters = dict(parameters)
+        self._attempts = _ATTEMPTS
         self._locked_day: date | None = None
         self._connection = self._open(threading.Event())
 
@@ -239,7 +240,12 @@ class Database:
         """Connect, check what is there and pin the session; anew where the connection is lost at that."""
         attempt = 1
         while True:
-            connection = _connect(self._parameters, stop)
+            try:
+                connection = _connect(self._parameters, stop, self._attempts)
+            except DatabaseError:
+                self._attempts = 1  # it was waited for long enough: who asks next gets an answer at once
+                raise
+            self._attempts = _ATTEMPTS
             try:
                 with typed_errors(), _in_time(connection, _PREPARATION):
                     _prepare(connection)
@@ -331,8 +337,8 @@ def _typed(error: psycopg2.Error) -> DatabaseError:
     """Return our error for one of the driver's."""
     code = error.pgcode
     log.log(
-        # cancelled on request: the operator knows
-        logging.DEBUG if code == errorcodes.QUERY_CANCELED else logging.ERROR,
+        # cancelled on request: the operator knows; without a code the connection is lost, and that is told anyway
+        logging.DEBUG if code in {errorcodes.QUERY_CANCELED, None} else logging.ERROR,
         "PostgreSQL error: SQLSTATE %s, %s",
         code or "-",
         error.diag.message_primary if code and code[:2] in _SAFE_CLASSES else "-",
@@ -355,9 +361,9 @@ def _typed(error: psycopg2.Error) -> DatabaseError:
     )
 
 
-def _connect(parameters: Mapping[str, Secret], stop: threading.Event) -> extensions.connection:
+def _connect(parameters: Mapping[str, Secret], stop: threading.Event, attempts: int) -> extensions.connection:
     """Connect, and try again what may pass."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             connection: extensions.connection = psycopg2.connect(
                 **{**_DEFAULTS, **{name: value.reveal() for name, value in parameters.items()}, **_FIXED}
@@ -370,7 +376,7 @@ def _connect(parameters: Mapping[str, Secret], stop: threading.Event) -> extensi
         log.warning("PostgreSQL: %s", text)
         if refusal := _refusal(text):
             raise refusal
-        if attempt < _ATTEMPTS:
+        if attempt < attempts:
             _pause(_FIRST_DELAY * 2 ** (attempt - 1), stop)
     raise DatabaseError(
         "PostgreSQL cannot be reached; nothing was loaded.",
