@@ -33,7 +33,7 @@ run: $(BIN)/.installed ## the real thing, with the settings of .env: make run [D
 	@$(BIN)/python data_processor.py $(if $(DATE),--date $(DATE)) $(ARGS)
 
 test: $(BIN)/.installed-dev ## all tests
-	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 torture: $(BIN)/.installed-dev ## the endurance suites alone, ten times as long: kills, cuts, crowds (an hour or so)
 	@TORTURE=10 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/endurance tests/test_parsers_hold.py tests/test_conservation.py $(ARGS)
@@ -56,7 +56,7 @@ mutants: $(BIN)/.installed-dev ## plant the faults that must never come back; th
 
 check: lint types scan ## everything that guards quality; CI runs this
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS)
+	@$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) --dist worksteal
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --fail-under=92
 

@@ -479,8 +479,9 @@ def test_least_level_counts_for_file_and_console(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["urllib3.connectionpool", "google.auth.transport", "asyncio", "mail.log"])
-def test_libraries_are_quiet_unless_debugging(tmp_path: Path, name: str) -> None:
+def test_libraries_are_quiet_unless_debugging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Libraries are heard from warnings on; with LOG_LEVEL=DEBUG they tell everything."""
+    monkeypatch.setattr(logging.getLogger("google"), "propagate", True)  # google-auth ends that with its first request
     for level, expected in (("INFO", 1), ("DEBUG", 3)):
         with logged(tmp_path, level=level) as path:
             for text in ("debug", "info", "warning"):

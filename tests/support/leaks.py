@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import threading
 import traceback
 from contextlib import suppress
@@ -78,10 +79,26 @@ def _shown(variables: dict[str, Any], *, config: bool) -> str:
     return "\n".join(texts)
 
 
+def _is_of_another_worker(pid: int) -> bool:
+    """Tell whether a process descends from what started us, but not from us."""
+    while pid > 1:
+        if pid == os.getpid():
+            return False
+        if pid == os.getppid():
+            return True
+        try:
+            fields = (PROCESSES / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return False
+        pid = int(fields[1])
+    return False
+
+
 @dataclass
 class ProcessWatch:
     """Looks at the command line and the environment of every process, again and again, while its block runs.
 
+    Those that other tests have started beside this one are left out: they know the same keys.
     `seen` are the places at which one of the secrets stood, without the environments of processes that may have it.
     """
 
@@ -110,7 +127,7 @@ class ProcessWatch:
 
     def _look(self) -> None:
         for folder in PROCESSES.iterdir():
-            if not folder.name.isdigit():
+            if not folder.name.isdigit() or _is_of_another_worker(int(folder.name)):
                 continue
             with suppress(OSError):  # it has ended
                 command = (folder / "cmdline").read_bytes()
