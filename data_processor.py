@@ -240,6 +240,7 @@ def _finish(database: Database, run: DayRun) -> None:
     if run.run_id is not None:
         status, error = run.ending()
         ledger.finish(database, run.run_id, status, sheet=run.sheet, mail=run.mail, error=error)
+        run.is_recorded = True
 
 
 def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:

@@ -92,7 +92,8 @@ class Job:
 class DayRun:
     """One day's run while it is under way. The events are committed as soon as `counts` is known.
 
-    `is_sheet_due` tells that the sheet waits for the end of the command, to be drawn with all its days at once.
+    `is_sheet_due` tells that the sheet waits for the end of the command, to be drawn with all its days at once;
+    `is_recorded` that the ledger knows how the run ended, which an interruption does not change any more.
     """
 
     day: Day
@@ -111,6 +112,7 @@ class DayRun:
     sheet_url: str | None = None
     from_database: bool = False
     is_sheet_due: bool = False
+    is_recorded: bool = False
 
     @property
     def loaded(self) -> bool:
@@ -128,6 +130,8 @@ class DayRun:
         """Note what ended the run before its end."""
         if isinstance(error, (KeyboardInterrupt, Terminated)):
             self.interruption = error
+            if self.is_recorded:
+                return
             self.error = EtlError("The run was interrupted after the events were loaded.") if self.loaded else None
         elif isinstance(error, EtlError):
             self.error = error
