@@ -8,6 +8,8 @@ else
 BIN := $(VENV)/bin
 endif
 WORKERS ?= 2
+# Many thousand rounds: coverage would only slow them down.
+ENDURANCE := tests/endurance tests/test_parsers_hold.py tests/test_conservation.py
 
 .PHONY: help demo run test torture check lint types scan mutants bench messages clean
 
@@ -36,7 +38,7 @@ test: $(BIN)/.installed-dev ## all tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 torture: $(BIN)/.installed-dev ## the endurance suites alone, ten times as long: kills, cuts, crowds (an hour or so)
-	@TORTURE=10 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/endurance tests/test_parsers_hold.py tests/test_conservation.py $(ARGS)
+	@TORTURE=10 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ENDURANCE) $(ARGS)
 
 lint: $(BIN)/.installed-dev ## style, catalogues, fault matrix
 	@$(BIN)/python -m ruff format --check .
@@ -56,9 +58,10 @@ mutants: $(BIN)/.installed-dev ## plant the faults that must never come back; th
 
 check: lint types scan ## everything that guards quality; CI runs this
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) --dist worksteal
+	@$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) --dist worksteal $(addprefix --ignore ,$(ENDURANCE))
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --fail-under=92
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ENDURANCE)
 
 bench: $(BIN)/.installed-dev ## measure speed and memory
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -42,22 +42,28 @@ LEFT = 4_000_000
 """Bytes that a full disk has left: not nearly enough for a day."""
 
 
+WATCH = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss]), file=sys.stderr)
+"""
+"""Started in between: a process counts the memory of the one that has started it as its own."""
+
+
 def run_measured(arena: Arena, code: int = 0) -> tuple[dict[str, object], int]:
     """Run the program as a process of its own; return its JSON object and the most memory that it held, in bytes."""
-    with subprocess.Popen(
-        [sys.executable, "data_processor.py", "--date", DAY.isoformat(), "--json"],
+    done = subprocess.run(
+        [sys.executable, "-ISc", WATCH, sys.executable, "data_processor.py", "--date", DAY.isoformat(), "--json"],
         cwd=HOME,
         env=arena.environ(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout
-        out = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == code, out
-    return json.loads(out), usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        capture_output=True,
+        check=True,
+    )
+    ended, memory = json.loads(done.stderr)
+    assert ended == code, done.stdout
+    return json.loads(done.stdout), memory * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.mark.slow
