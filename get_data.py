@@ -9,6 +9,7 @@ from collections import Counter, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,7 @@ class _Workers:
         self._note_all = note_all
         self._stop = threading.Event()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._waiting: deque[Window] = deque()
-        self._under_way: deque[_Task] = deque()
+        self._coming: deque[_Task] = deque()
         self._longest: timedelta | None = None  # of a window, since one had to be divided
         self._most = 0
 
@@ -96,14 +96,13 @@ class _Workers:
     @property
     def ahead(self) -> int:
         """How many windows are still to come."""
-        return len(self._waiting) + len(self._under_way)
+        return len(self._coming)
 
     def batches(self, windows: list[Window]) -> Iterator[Batch]:
         """Yield the validated answers in the order of the windows."""
-        self._waiting.extend(windows)
-        while self.ahead:
-            while self._waiting and len(self._under_way) < 2 * self._settings.concurrency:
-                self._start_next()
+        self._coming.extend(map(_Task, windows))
+        while self._coming:
+            self._start_some()
             try:
                 batch = self._first()
             except DenseWindowError as dense:
@@ -112,34 +111,38 @@ class _Workers:
                 self._adapt(batch)
                 yield batch
 
-    def _start_next(self) -> None:
-        """Start the next window, or as much of it as is expected to come in one answer."""
-        window = self._waiting.popleft()
-        first, *others = split(window, self._longest or window.end - window.start)
-        self._waiting.extendleft(reversed(others))
-        self._under_way.append(self._start(first))
+    def _start_some(self) -> None:
+        """Start the next windows, or as much of them as is expected to come in one answer; the others wait."""
+        place = 0
+        while place < min(len(self._coming), 2 * self._settings.concurrency):
+            task = self._coming[place]
+            if not task.is_started:
+                parts = split(task.window, self._longest or task.window.end - task.window.start)
+                if len(parts) > 1:
+                    del self._coming[place]
+                    for part in reversed(parts):
+                        self._coming.insert(place, _Task(part))
+                    task = self._coming[place]
+                task.is_started = True
+                self._tasks.put(task)
+            place += 1
 
     def _divide_first(self, parts: int) -> None:
-        """Ask for the first window in parts, before all others."""
-        window = self._under_way.popleft().window
+        """Have the first window asked for in parts, before all others."""
+        window = self._coming.popleft().window
         self._longest = max((window.end - window.start) / parts + timedelta.resolution, _SHORTEST)
         log.info(
             "window %s: more than one answer should bring, divided into parts of %.0f s",
             _written(window.start),
             self._longest.total_seconds(),
         )
-        self._under_way.extendleft(reversed([self._start(part) for part in split(window, self._longest)]))
+        self._coming.extendleft(map(_Task, reversed(split(window, self._longest))))
 
     def _adapt(self, batch: Batch) -> None:
         """Ask for more at once where the day has become quieter."""
         self._most = max(self._most, batch.received)
         if self._longest and batch.received < self._most / 2:
             self._longest = min(2 * self._longest, timedelta(minutes=self._settings.window_minutes))
-
-    def _start(self, window: Window) -> _Task:
-        task = _Task(window)
-        self._tasks.put(task)
-        return task
 
     def _work(self, client: SourceClient) -> None:
         """Do one task after another until there are no more, or nobody waits."""
@@ -154,27 +157,28 @@ class _Workers:
 
     def _first(self) -> Batch:
         """Wait for the first window; an error of a later one ends the wait at once."""
+        started = [task.future for task in islice(self._coming, 2 * self._settings.concurrency)]
         while True:
-            first, *others = [task.future for task in self._under_way]
-            for future in (first, *others):
+            for future in started:
                 if future.done() and (error := future.exception()) and not isinstance(error, DenseWindowError):
                     raise error
             try:
-                batch = first.result(timeout=_POLL)
+                batch = started[0].result(timeout=_POLL)
             except TimeoutError:
                 if time.monotonic() > self._deadline:
                     raise deadline_error(self._settings.deadline) from None
             else:
-                self._under_way.popleft()
+                self._coming.popleft()
                 return batch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Task:
-    """A window that is asked for."""
+    """A window that is asked for, or will be."""
 
     window: Window
     future: Future[Batch] = field(default_factory=Future)
+    is_started: bool = False
 
 
 class _Journal:

@@ -370,6 +370,21 @@ def test_whole_day_in_one_window_is_no_matter(events_api: EventsServer, monkeypa
     assert max(batch.received for batch in batches) < 300
 
 
+def test_few_parts_of_a_dense_window_wait_for_a_slow_reader(
+    events_api: EventsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into however many parts a window is divided, only the next few are asked for before somebody takes them."""
+    monkeypatch.setattr(source.http_client, "DENSE_BODY_BYTES", 20_000)
+    events_api.serve(dense_day())
+    batches = get_data.fetch(events_api.settings(window_minutes=1440, concurrency=2), DAY)
+    next(batches)
+    time.sleep(0.5)
+    asked = len(events_api.requests)
+    batches.close()
+
+    assert asked <= 1 + 2 + 4
+
+
 def test_source_without_bounds_is_left_in_the_end(events_api: EventsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What grows without end in however short a window is an error, found before long."""
     monkeypatch.setattr(source.http_client, "DENSE_BODY_BYTES", 100_000)
