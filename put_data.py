@@ -6,7 +6,6 @@ import logging
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -15,6 +14,7 @@ from psycopg2 import errors
 from app_types import Counts, Mode
 from exceptions import DatabaseError, LoadRefusedError, TransientDatabaseError
 from warehouse import ledger
+from warehouse.interruptible import Background
 from warehouse.queries import query
 from warehouse.spool import Spool
 
@@ -31,13 +31,10 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 0.5
-_POLL: Final = 0.2
 _COPIED_AT_ONCE: Final = 3 * 1024 * 1024
 """Bytes; enough to keep PostgreSQL at work while the next ones wait for their turn behind the fetch."""
 _TURN: Final = 0.0005
 """Seconds after which a thread of Python lets another one in; with the usual 0.005, PostgreSQL waits for its rows."""
-_PATIENCE: Final = 10.0
-"""Seconds that PostgreSQL has to heed a cancel before the connection is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ def load(database: Database, run_id: int, day: Day, batches: Iterable[Batch], *,
         def work(stop: threading.Event) -> Counts:
             return _load_with_retries(database, run_id, day, spool, reset, stop)
 
-        with _Background(database, spool, work) as loading:
+        with _Following(database, spool, work) as loading:
             for batch in batches:
                 _check("windows beyond the day", 0, not _within(batch.window, day.window))
                 spool.add(batch)
@@ -272,24 +269,22 @@ def _numbers(cursor: extensions.cursor, name: str, values: dict[str, object] | N
     return cursor.fetchone() or ()
 
 
-class _Background:
-    """The load in a thread of its own: it works while the day is fetched, and an interrupt is heard meanwhile.
+class _Following:
+    """The load at work while the day is fetched.
 
     Leaving the block by an exception ends the load and waits for that. An interrupt that comes when the commit has
     gone through cannot undo it; the ledger tells which it was.
     """
 
     def __init__(self, database: Database, spool: Spool, work: Callable[[threading.Event], Counts]) -> None:
-        self._database = database
         self._spool = spool
-        self._work = work
-        self._results: list[Counts | BaseException] = []
-        self._stop, self._done = threading.Event(), threading.Event()
+        self._stop = threading.Event()
+        self._load = Background(database, lambda: work(self._stop))
 
-    def __enter__(self) -> _Background:
+    def __enter__(self) -> _Following:
         self._usual_turn = sys.getswitchinterval()
         sys.setswitchinterval(_TURN)
-        threading.Thread(target=self._run, name="load", daemon=True).start()
+        self._load.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -297,38 +292,13 @@ class _Background:
         if kind is not None:
             self._stop.set()
             self._spool.abandon()
-            self._end()
+            self._load.end()
 
     def check(self) -> None:
         """Raise what has ended the load already: there is no use in fetching on."""
-        if self._done.is_set():
-            self.result()
+        if self._load.is_done:
+            self._load.result()
 
     def result(self) -> Counts:
         """Wait for the end of the load."""
-        while not self._done.wait(_POLL):  # join() would not do: interrupted, it takes a living thread for a dead one
-            pass
-        result = self._results[0]
-        if isinstance(result, BaseException):
-            raise result
-        return result
-
-    def _run(self) -> None:
-        try:
-            self._results.append(self._work(self._stop))
-        except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
-            self._results.append(error)
-        finally:
-            self._done.set()
-
-    def _end(self) -> None:
-        """Have the load end. The connection is its thread's until then, so a second Ctrl-C has to wait, too."""
-        limit = time.monotonic() + _PATIENCE
-        while not self._done.is_set():
-            with suppress(BaseException):
-                if self._done.wait(_POLL):
-                    break
-                if time.monotonic() < limit:
-                    self._database.cancel()  # again and again: it may be between two statements
-                else:
-                    self._database.cut()
+        return self._load.result()

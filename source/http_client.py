@@ -27,6 +27,7 @@ import urllib3
 
 from exceptions import SourceError, TransientSourceError
 from source.decoding import Answer, decode, shown
+from source.rows import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,8 +159,8 @@ class SourceClient:
         return {
             "client": self._settings.client,
             "client_key": self._settings.client_key.reveal(),
-            "start": _written(window.start),
-            "end": _written(window.end),
+            "start": written(window.start),
+            "end": written(window.end),
         }
 
     def _read(self, response: requests.Response, *, divisible: bool) -> bytes:
@@ -267,11 +268,6 @@ def deadline_error(seconds: float) -> SourceError:
         remedy="Run the day again later, or raise API_DEADLINE.",
         seconds=f"{seconds:g}",
     )
-
-
-def _written(moment: datetime) -> str:
-    """Write a UTC moment as the source reads it, always with the fraction."""
-    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 def _spellings(key: str) -> list[str]:

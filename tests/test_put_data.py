@@ -782,7 +782,7 @@ def test_second_ctrl_c_waits_for_the_rollback(warehouse: Warehouse) -> None:
 
 def test_cancel_that_is_not_heeded_is_followed_by_a_cut(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends the load within a limit, even where PostgreSQL goes on for a while; nothing of it stays."""
-    monkeypatch.setattr(put_data, "_PATIENCE", 0.5)
+    monkeypatch.setattr("warehouse.interruptible._PATIENCE", 0.5)
     warehouse.trigger("LOOP  BEGIN PERFORM pg_sleep(30); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP;")
     started = time.monotonic()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,41 +19,63 @@ _PATIENCE: Final = 10.0
 _Result = TypeVar("_Result")
 
 
+class Background(Generic[_Result]):
+    """Work with a database in a thread of its own; the connection is the thread's until the end."""
+
+    def __init__(self, database: Database, work: Callable[[], _Result]) -> None:
+        self._database = database
+        self._work = work
+        self._results: list[_Result] = []
+        self._errors: list[BaseException] = []
+        self._done = threading.Event()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the work has ended, well or not."""
+        return self._done.is_set()
+
+    def start(self) -> None:
+        """Begin the work."""
+        threading.Thread(target=self._run, name="database", daemon=True).start()
+
+    def result(self) -> _Result:
+        """Wait for the end of the work, and return what it has come to or raise its error."""
+        while not self._done.wait(_POLL):  # join() would not do: interrupted, it takes a living thread for a dead one
+            pass
+        if self._errors:
+            raise self._errors[0]
+        return self._results[0]
+
+    def end(self) -> None:
+        """Have the work end, and wait for that; a second Ctrl-C has to wait, too."""
+        limit = time.monotonic() + _PATIENCE
+        while not self._done.is_set():
+            with suppress(BaseException):
+                if self._done.wait(_POLL):
+                    break
+                if time.monotonic() < limit:
+                    self._database.cancel()  # again and again: it may be between two statements
+                else:
+                    self._database.cut()
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._work())
+        except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
+            self._errors.append(error)
+        finally:
+            self._done.set()
+
+
 def interruptible(database: Database, work: Callable[[], _Result]) -> _Result:
     """Do some work with a database in a thread, and cancel its statement when the waiting is interrupted.
 
-    The connection is the thread's until the end, so an interruption is passed on only when the work is over.
+    An interruption is passed on only when the work is over.
     """
-    results: list[_Result] = []
-    errors: list[BaseException] = []
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
-            errors.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=run, name="database", daemon=True).start()
+    background = Background(database, work)
+    background.start()
     try:
-        while not done.wait(_POLL):  # join() would not do: interrupted, it takes a living thread for a dead one
-            pass
+        return background.result()
     except BaseException:
-        _end(database, done)
+        background.end()  # at once where the error is the work's own
         raise
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
-def _end(database: Database, done: threading.Event) -> None:
-    limit = time.monotonic() + _PATIENCE
-    while not done.is_set():
-        with suppress(BaseException):
-            if time.monotonic() < limit:
-                database.cancel()  # again and again: it may be between two statements
-            else:
-                database.cut()
-            done.wait(_POLL)
