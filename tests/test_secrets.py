@@ -161,7 +161,7 @@ def test_search_finds_a_secret_in_whatever_a_fault_leaves_behind(trial: Trial) -
         setattr(error, link, ValueError(f"GET /?client_key={quote(CLIENT_KEY, safe='')}"))
         raise error
 
-    code = compile("def call(leaky, key): leaky(key)", "somewhere.py", "exec")
+    code = compile("def call(leaky, key): leaky(key)", "<somewhere>", "exec")
     names: dict[str, Any] = {}
     exec(code, names)  # a frame outside of the tests
     for number, work in enumerate(
