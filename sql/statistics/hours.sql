@@ -6,5 +6,4 @@ SELECT
     count(*) FILTER (WHERE attempt_type = 'submit' AND is_correct) AS successful_submits
 FROM lms_activities
 WHERE created_at >= %(start)s AND created_at < %(end)s
-GROUP BY 1
-ORDER BY 1;
+GROUP BY 1;
