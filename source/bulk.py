@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from app_types import Window
     from source.decoding import Answer, Columns
 
-_MOMENT: Final = r"\d{4}-\d\d-\d\d (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}"
-_MOMENT_CHARACTERS: Final = 26
-_moment = re.compile(_MOMENT, re.ASCII)
-_moments = re.compile(rf"(?:{_MOMENT}\n)*", re.ASCII)
+_moment = re.compile(r"\d{4}-\d\d-\d\d (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}", re.ASCII)
+_SHAPE: Final = b"0000-00-00 00:00:00.000000\n"
+_TO_SHAPE: Final = bytes.maketrans(b"123456789", b"000000000")
+_MINUTE, _SECOND = _SHAPE.index(b":") + 1, _SHAPE.rindex(b":") + 1
 _user_id_characters = re.compile(r"[0-9A-Za-z._-]*", re.ASCII)
 _passback = msgspec.json.Decoder(PlainPassback)
 _KINDS: Final = frozenset(AttemptType)
@@ -56,7 +56,8 @@ class _Judge:
         self._answer = answer
         self._window = window
         self._length = user_id_length
-        self._users, self._texts, self._results, self._kinds, self._moments = columns
+        self._users, self._texts, self._results, self._kinds, self._moments = (column.values for column in columns)
+        self._columns = columns
         self._count = len(answer.items)
         self._odd: set[int] = set()
 
@@ -70,7 +71,7 @@ class _Judge:
 
     def _check_users(self) -> None:
         users, length = self._users, self._length
-        if set(map(type, users)) != {str} or set(map(len, users)) != {length}:
+        if self._columns.lti_user_id.types != {str} or set(map(len, users)) != {length}:
             self._note([type(user) is not str or len(user) != length for user in users])
         if not _user_id_characters.fullmatch("".join(self._usual(users))):
             self._note([type(user) is not str or not _user_id_characters.fullmatch(user) for user in users])
@@ -78,10 +79,10 @@ class _Judge:
     def _check_kinds_and_results(self) -> None:
         """Compare the kind of each event with its result, too: only a submit has one."""
         kinds, results = self._kinds, self._results
-        if set(map(type, kinds)) != {str} or not _KINDS.issuperset(kinds):
+        if self._columns.attempt_type.types != {str} or not _KINDS.issuperset(kinds):
             self._note([type(kind) is not str or kind not in _KINDS for kind in kinds])
         # Not by comparison alone: 1.0 equals 1, but is not what the source sends.
-        if not {type(None), int}.issuperset(map(type, results)) or not _RESULTS.issuperset(results):
+        if not {type(None), int}.issuperset(self._columns.is_correct.types) or not _RESULTS.issuperset(results):
             self._note([type(result) not in {type(None), int} or result not in _RESULTS for result in results])
         self._note([(result is None) is not (kind == "run") for result, kind in zip(results, kinds, strict=True)])
 
@@ -89,16 +90,11 @@ class _Judge:
         """Compare moments as texts: they sort like the moments themselves, once the dates are known to exist."""
         moments = self._moments
         start, end = written(self._window.start), written(self._window.end)
-        if (
-            set(map(type, moments)) == {str}
-            and set(map(len, moments)) == {_MOMENT_CHARACTERS}
-            and _moments.fullmatch("\n".join(moments) + "\n")
-            and start <= min(moments)
-            and max(moments) < end
-            and min(moments)[:10] == max(moments)[:10]
-            and _exists(moments[0][:10])
-        ):
-            return
+        if self._columns.created_at.types == {str} and _are_clock_times(moments):
+            first, last = min(moments), max(moments)
+            is_one_day = first[:10] == last[:10] and last[11:13] < "24"
+            if start <= first and last < end and is_one_day and _exists(first[:10]):
+                return
         self._note(
             [
                 type(moment) is not str
@@ -112,7 +108,7 @@ class _Judge:
     def _check_texts(self) -> None:
         """Leave the dict literals that look as usual: three fields, no escapes, none too long."""
         texts, plain = self._texts, self._answer.plain
-        if plain and set(map(type, texts)) == {str} and max(map(len, texts)) <= MOST_FIELD_BYTES:
+        if plain and self._columns.passback_params.types == {str} and max(map(len, texts)) <= MOST_FIELD_BYTES:
             return
         self._note(
             [
@@ -231,6 +227,15 @@ class _Judge:
             return list(column)
         odd = self._odd
         return [value for index, value in enumerate(column) if index not in odd]
+
+
+def _are_clock_times(moments: Sequence[str]) -> bool:
+    """Tell whether all of these look like moments with minutes and seconds that there are; hours are not looked at."""
+    lines = ("\n".join(moments) + "\n").encode("utf-8", "replace")
+    if lines.translate(_TO_SHAPE) != _SHAPE * len(moments):
+        return False
+    length = len(_SHAPE)
+    return max(lines[_MINUTE::length]) < ord("6") and max(lines[_SECOND::length]) < ord("6")
 
 
 def _exists(day: str) -> bool:

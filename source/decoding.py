@@ -59,14 +59,21 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 20
 
 
-class Columns(NamedTuple):
-    """The values of an answer whose items are objects with all names, each name once: a list for each name."""
+class Column(NamedTuple):
+    """The values of one name in all items of an answer, and which types there are among them."""
 
-    lti_user_id: list[Any]
-    passback_params: list[Any]
-    is_correct: list[Any]
-    attempt_type: list[Any]
-    created_at: list[Any]
+    values: list[Any]
+    types: set[type]
+
+
+class Columns(NamedTuple):
+    """An answer whose items are objects with all names, each name once."""
+
+    lti_user_id: Column
+    passback_params: Column
+    is_correct: Column
+    attempt_type: Column
+    created_at: Column
 
 
 class Answer:
@@ -102,12 +109,16 @@ class Answer:
 
 def _columns(events: Sequence[WireEvent]) -> Columns:
     return Columns(
-        [event.lti_user_id for event in events],
-        [event.passback_params for event in events],
-        [event.is_correct for event in events],
-        [event.attempt_type for event in events],
-        [event.created_at for event in events],
+        _column([event.lti_user_id for event in events]),
+        _column([event.passback_params for event in events]),
+        _column([event.is_correct for event in events]),
+        _column([event.attempt_type for event in events]),
+        _column([event.created_at for event in events]),
     )
+
+
+def _column(values: list[Any]) -> Column:
+    return Column(values, set(map(type, values)))
 
 
 def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
@@ -144,12 +155,18 @@ def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
 
 def _may_repeat_names(array: bytes, columns: Columns, *, escaped: bool) -> bool:
     """Tell whether a name may stand twice in one of the items, each of which has all names."""
-    count = len(columns[0])
+    count = len(columns[0].values)
     # Quotes that neither the names nor the values of these fields account for are those of a further name.
-    texts = sum(list(map(type, column)).count(str) for column in columns)
+    texts = sum(map(_number_of_texts, columns))
     if not escaped and array.count(b'"') == 2 * (len(_NAMES) * count + texts):
         return False
     return any(array.count(name) != count for name in _QUOTED_NAMES) or _ESCAPED_LETTER.search(array) is not None
+
+
+def _number_of_texts(column: Column) -> int:
+    if str not in column.types:
+        return 0
+    return len(column.values) if len(column.types) == 1 else list(map(type, column.values)).count(str)
 
 
 def _read_one_by_one(text: str, hide: Callable[[str], str]) -> Answer:

@@ -1,3 +1,4 @@
 RESET enable_indexscan;
+RESET enable_seqscan;
 RESET work_mem;
 RESET jit;
