@@ -103,13 +103,12 @@ class _Workers:
         self._coming.extend(map(_Task, windows))
         while self._coming:
             self._start_some()
-            try:
-                batch = self._first()
-            except DenseWindowError as dense:
-                self._divide_first(dense.parts)
+            answer = self._first()
+            if isinstance(answer, Batch):
+                self._adapt(answer)
+                yield answer
             else:
-                self._adapt(batch)
-                yield batch
+                self._divide(answer)
 
     def _start_some(self) -> None:
         """Start the next windows, or as much of them as is expected to come in one answer; the others wait."""
@@ -127,10 +126,10 @@ class _Workers:
                 self._tasks.put(task)
             place += 1
 
-    def _divide_first(self, parts: int) -> None:
-        """Have the first window asked for in parts, before all others."""
-        window = self._coming.popleft().window
-        self._longest = max((window.end - window.start) / parts + timedelta.resolution, _SHORTEST)
+    def _divide(self, dense: _Dense) -> None:
+        """Have a window asked for in parts, before all others."""
+        window = dense.window
+        self._longest = max((window.end - window.start) / dense.parts + timedelta.resolution, _SHORTEST)
         log.info(
             "window %s: more than one answer should bring, divided into parts of %.0f s",
             _written(window.start),
@@ -151,25 +150,28 @@ class _Workers:
                 answer = client.ask(task.window)
                 length = self._settings.user_id_length
                 task.future.set_result(judge_answer(answer, task.window, length, note_all=self._note_all))
+            except DenseWindowError as dense:
+                # As a result: what an exception passes through on its way, it keeps in memory, other answers included.
+                task.future.set_result(_Dense(task.window, dense.parts))
             except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
                 task.future.set_exception(error)
         client.close()
 
-    def _first(self) -> Batch:
+    def _first(self) -> Batch | _Dense:
         """Wait for the first window; an error of a later one ends the wait at once."""
         started = [task.future for task in islice(self._coming, 2 * self._settings.concurrency)]
         while True:
             for future in started:
-                if future.done() and (error := future.exception()) and not isinstance(error, DenseWindowError):
+                if future.done() and (error := future.exception()):
                     raise error
             try:
-                batch = started[0].result(timeout=_POLL)
+                answer = started[0].result(timeout=_POLL)
             except TimeoutError:
                 if time.monotonic() > self._deadline:
                     raise deadline_error(self._settings.deadline) from None
             else:
                 self._coming.popleft()
-                return batch
+                return answer
 
 
 @dataclass(slots=True)
@@ -177,8 +179,16 @@ class _Task:
     """A window that is asked for, or will be."""
 
     window: Window
-    future: Future[Batch] = field(default_factory=Future)
+    future: Future[Batch | _Dense] = field(default_factory=Future)
     is_started: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Dense:
+    """A window that holds more than one answer should bring, and into how many parts it is to be divided."""
+
+    window: Window
+    parts: int
 
 
 class _Journal:

@@ -105,13 +105,15 @@ def _growth(server: BenchServer, options: argparse.Namespace) -> None:
     largest = points[-1].events
     named.append((f"{largest:,} in one window", growth.measure_one_window(server, largest)))
     _print(
-        ["events of the day", "seconds", "µs an event", "of that ours (CPU)", "peak MiB"],
+        ["events of the day", "seconds", "µs an event", "of that ours (CPU)", r"psql \copy, µs", "ratio", "peak MiB"],
         [
             [
                 name,
                 f"{point.seconds:.2f}",
                 f"{point.microseconds:.2f}",
                 f"{point.cpu / point.events * 1e6:.2f}",
+                f"{point.copied / point.events * 1e6:.2f}" if point.copied else "",
+                f"{point.copied / point.seconds:.2f}" if point.copied else "",
                 f"{point.peak:.0f}",
             ]
             for name, point in named

@@ -1,11 +1,16 @@
-"""How the cost of an event changes with the size of the day: time and memory from the first request to the commit."""
+r"""How the cost of an event changes with the size of the day: time and memory from the first request to the commit.
+
+`psql \copy` of the same rows stands beside it: what grows there is PostgreSQL's and the disk's share.
+"""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.process import run_stage
+from benchmarks.server import COLUMNS
 from benchmarks.source import served
 
 if TYPE_CHECKING:
@@ -16,12 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """A day of one size; the quicker of two rounds. `peak` is in MiB."""
+    r"""A day of one size; the quicker of two rounds. `peak` is in MiB, `copied` the seconds that `psql \copy` takes."""
 
     events: int
     seconds: float
     cpu: float
     peak: float
+    copied: float | None = None
 
     @property
     def microseconds(self) -> float:
@@ -34,12 +40,23 @@ def measure(server: BenchServer, sizes: Sequence[int]) -> list[Point]:
     points = []
     for events in sizes:
         with served(events) as url:
-            rounds = []
+            csv = server.folder / f"rows-{events}.csv"
+            rounds, copied = [], []
             for _ in range(2):
                 server.empty()
                 rounds.append(run_stage(server, url))
+                if not csv.exists():
+                    server.psql(
+                        rf"\copy (SELECT {COLUMNS} FROM lms_activities ORDER BY created_at) TO '{csv}' (FORMAT csv)"
+                    )
+                server.empty()
+                started = time.perf_counter()
+                server.psql(rf"\copy lms_activities ({COLUMNS}) FROM '{csv}' (FORMAT csv)")
+                copied.append(time.perf_counter() - started)
+            csv.unlink()
         best = min(rounds, key=lambda measured: measured["seconds"])
-        points.append(Point(events, best["seconds"], best["cpu"], max(measured["peak"] for measured in rounds)))
+        peak = max(measured["peak"] for measured in rounds)
+        points.append(Point(events, best["seconds"], best["cpu"], peak, min(copied)))
     server.empty()
     return points
 

@@ -10,6 +10,7 @@ import base64
 import html
 import json
 import logging
+import math
 import random
 import re
 import ssl
@@ -48,6 +49,8 @@ DENSE_BODY_BYTES: Final = 4 * 1024 * 1024
 """The answer to a window that can be divided should not be longer: so memory stays flat, however much a day holds."""
 _SHORTEST_DIVIDED: Final = timedelta(seconds=2)
 _PARTS: Final = 4
+_FILLED: Final = 0.75
+"""How much of what it may hold an answer to a part should bring: not all parts hold the same."""
 _CHUNK: Final = 256 * 1024
 _MOST_TOLD_BYTES: Final = 2_000
 _LEAST_KEY_PART: Final = 4
@@ -166,7 +169,7 @@ class SourceClient:
     def _read(self, response: requests.Response, *, divisible: bool) -> bytes:
         """Read a body piece by piece, so that a bomb or a drip ends at the limit."""
         if divisible and (length := _declared_length(response)) > DENSE_BODY_BYTES:
-            raise DenseWindowError(-(-length // DENSE_BODY_BYTES))
+            raise DenseWindowError(math.ceil(length / (_FILLED * DENSE_BODY_BYTES)))
         body = bytearray()
         # `read1` gives what has come; `iter_content` would wait for a full piece, however slowly it comes.
         while chunk := response.raw.read1(_CHUNK, decode_content=True):
