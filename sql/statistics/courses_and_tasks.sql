@@ -7,9 +7,7 @@ WITH events AS MATERIALIZED (
     SELECT
         user_id,
         CASE
-            WHEN split_part(sourcedid, ':', -1) = user_id
-                AND octet_length(cut) = octet_length(sourcedid) - octet_length(user_id) - 1
-                THEN cut
+            WHEN octet_length(cut) = octet_length(sourcedid) - octet_length(user_id) - 1 THEN cut
             WHEN right(sourcedid, length(user_id) + 1) = ':' || user_id
                 THEN left(sourcedid, -length(user_id) - 1)
             ELSE coalesce(substring(sourcedid FROM '^(.*):[^:]*$'), '')
@@ -21,8 +19,8 @@ WITH events AS MATERIALIZED (
         SELECT
             user_id,
             lis_result_sourcedid AS sourcedid,
-            -- Where this takes away just one piece, and that from the end: cheaper than counting characters.
-            replace(lis_result_sourcedid, ':' || user_id, '') AS cut,
+            -- Where this takes away no more than the student, they stand at the end: cheaper than counting characters.
+            split_part(lis_result_sourcedid, ':' || user_id, 1) AS cut,
             attempt_type = 'submit' AS is_submit,
             is_correct,
             created_at

@@ -6,7 +6,7 @@ SELECT
     coalesce(sum(successful_submits), 0)::bigint AS successful_submits
 FROM (
     SELECT
-        count(*) FILTER (WHERE attempt_type = 'run') AS runs,
+        count(*) - count(*) FILTER (WHERE attempt_type = 'submit') AS runs,
         count(*) FILTER (WHERE attempt_type = 'submit') AS submits,
         count(*) FILTER (WHERE attempt_type = 'submit' AND is_correct) AS successful_submits
     FROM lms_activities

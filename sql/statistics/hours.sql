@@ -1,7 +1,7 @@
 -- Counted in hours since the day's first moment, so that days of 23 and 25 hours come out right.
 SELECT
     date_bin('1 hour', created_at, %(start)s) AS hour,
-    count(*) FILTER (WHERE attempt_type = 'run') AS runs,
+    count(*) - count(*) FILTER (WHERE attempt_type = 'submit') AS runs,
     count(*) FILTER (WHERE attempt_type = 'submit') AS submits,
     count(*) FILTER (WHERE attempt_type = 'submit' AND is_correct) AS successful_submits
 FROM lms_activities
