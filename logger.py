@@ -16,7 +16,7 @@ import re
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, quote_plus
 
 from exceptions import EtlError, Fault
@@ -89,18 +89,6 @@ def redactor(secrets: Iterable[str]) -> Callable[[str], str]:
     return redact
 
 
-def line_writer(stream: TextIO) -> Callable[[str], None]:
-    """Return a function that writes lines to a stream, whatever its encoding is, and minds no closed pipe."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-
-    def write_line(line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-            stream.flush()
-
-    return write_line
-
-
 @contextlib.contextmanager
 def logging_to(
     settings: LogSettings,
@@ -116,7 +104,7 @@ def logging_to(
         settings: the folder, how many files are kept, and the least level.
         messages: the language of the log.
         secrets: texts that stand nowhere in it.
-        write_line: writes one line for people (see `line_writer`); None where there is no console.
+        write_line: writes one line for people; None where there is no console.
         now: the local time, aware; it names the file, and its zone is that of the times in the log.
 
     Yields:

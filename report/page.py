@@ -55,7 +55,8 @@ def write_page(content: DayContent, folder: Path, *, alone: bool = False) -> Pat
     """
     path = folder / page_name(content.date, content.mode)
     put_page(path, page_html(content, alone=alone))
-    log.info("page written: %s", path)
+    if not alone:
+        log.info("page written: %s", path)
     return path
 
 

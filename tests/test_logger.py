@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ from hypothesis import strategies as st
 from app_types import Language
 from config import LogSettings
 from exceptions import Fault, SourceError
-from logger import line_writer, logging_to, one_line, redactor
+from logger import logging_to, one_line, redactor
 from messages import Messages
 
 if TYPE_CHECKING:
@@ -588,36 +587,6 @@ def test_console_that_fails_ends_nothing(tmp_path: Path, capsys: pytest.CaptureF
 
     assert "written" in content(path)
     assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("encoding", "expected"),
-    [
-        ("utf-8", "готово ✓\n".encode()),
-        ("ascii", b"\\u0433\\u043e\\u0442\\u043e\\u0432\\u043e \\u2713\n"),
-        ("cp1251", "готово ".encode("cp1251") + b"\\u2713\n"),
-    ],
-)
-def test_stream_of_any_encoding_takes_lines(encoding: str, expected: bytes) -> None:
-    """What a terminal cannot show is written out, not an error."""
-    raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
-    line_writer(stream)("готово ✓")
-
-    assert raw.getvalue() == expected
-
-
-def test_closed_pipe_and_closed_stream_are_passed_over() -> None:
-    """A reader that went away ends no run."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "wb", buffering=0) as raw:
-        stream = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
-        line_writer(stream)("nobody reads this")
-        stream.detach()
-    closed = io.StringIO()
-    closed.close()
-    line_writer(closed)("nor this")
 
 
 FORMS: dict[str, str] = {
