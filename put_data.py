@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 0.5
-_COPIED_AT_ONCE: Final = 3 * 1024 * 1024
-"""Bytes; enough to keep PostgreSQL at work while the next ones wait for their turn behind the fetch."""
+_COPIED_AT_ONCE: Final = 1024 * 1024
+"""Bytes; while the next ones wait for their turn behind the fetch, PostgreSQL has those that wait in the socket."""
 _TURN: Final = 0.0005
 """Seconds after which a thread of Python lets another one in; with the usual 0.005, PostgreSQL waits for its rows."""
 

@@ -136,8 +136,9 @@ def _dlt() -> Callable[[BenchServer, Sequence[Any]], None] | None:
     def load(server: BenchServer, rows: Sequence[Any]) -> None:
         names = COLUMNS.split(", ")
         pipeline = dlt.pipeline(
-            "bench", destination=dlt.destinations.postgres(server.url), dataset_name="bench_dlt",
-            pipelines_dir=str(server.folder / "dlt"),
+            # It wants a host by name; libpq takes the socket's folder, which is said later.
+            "bench", destination=dlt.destinations.postgres(server.url.replace("@/", "@localhost/")),
+            dataset_name="bench_dlt", pipelines_dir=str(server.folder / "dlt"),
         )  # fmt: skip
         items = [dict(zip(names, row, strict=True)) for row in rows]
         pipeline.run(items, table_name="lms_activities", write_disposition="append")
