@@ -5,12 +5,10 @@ r"""How the cost of an event changes with the size of the day: time and memory f
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.process import run_stage
-from benchmarks.server import COLUMNS
 from benchmarks.source import served
 
 if TYPE_CHECKING:
@@ -46,13 +44,8 @@ def measure(server: BenchServer, sizes: Sequence[int]) -> list[Point]:
                 server.empty()
                 rounds.append(run_stage(server, url))
                 if not csv.exists():
-                    server.psql(
-                        rf"\copy (SELECT {COLUMNS} FROM lms_activities ORDER BY created_at) TO '{csv}' (FORMAT csv)"
-                    )
-                server.empty()
-                started = time.perf_counter()
-                server.psql(rf"\copy lms_activities ({COLUMNS}) FROM '{csv}' (FORMAT csv)")
-                copied.append(time.perf_counter() - started)
+                    server.save(csv)
+                copied.append(server.copy(csv))
             csv.unlink()
         best = min(rounds, key=lambda measured: measured["seconds"])
         peak = max(measured["peak"] for measured in rounds)

@@ -56,7 +56,7 @@ def measure(server: BenchServer, events: int, rounds: int, *, others: bool = Tru
         server.empty()
         run_stage(server, url)
         csv = server.folder / f"rows-{events}.csv"
-        server.psql(rf"\copy (SELECT {COLUMNS} FROM lms_activities ORDER BY created_at) TO '{csv}' (FORMAT csv)")
+        server.save(csv)
         rows = server.database.rows(f"SELECT {COLUMNS} FROM lms_activities ORDER BY created_at") if others else []
         results = [result for _ in range(rounds) for result in _round(server, url, csv, events, rows)]
         csv.unlink()
@@ -72,10 +72,7 @@ def _round(server: BenchServer, url: str, csv: Path, events: int, rows: Sequence
         ]
         if dlt := _dlt():
             results.append(_measured(server, "dlt, append", rows, dlt))
-    server.empty()
-    started = time.perf_counter()
-    server.psql(rf"\copy lms_activities ({COLUMNS}) FROM '{csv}' (FORMAT csv)")
-    results.append(Result(BASELINE, events, time.perf_counter() - started))
+    results.append(Result(BASELINE, events, server.copy(csv)))
     server.empty()
     for way, counted in (("ours, a fresh day", "loaded"), ("ours, the same day again", "present")):
         stage = run_stage(server, url)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,6 +61,17 @@ class BenchServer:
             "PGPASSWORD": self.password,
         }
         subprocess.run([_psql(), "-qX", "-c", command], env=environment, check=True)
+
+    def save(self, csv: Path) -> None:
+        """Write the loaded rows to a file, as `copy` takes them."""
+        self.psql(rf"\copy (SELECT {COLUMNS} FROM lms_activities ORDER BY created_at) TO '{csv}' (FORMAT csv)")
+
+    def copy(self, csv: Path) -> float:
+        r"""Bring saved rows into the empty table by `psql \copy`; return the seconds it took."""
+        self.empty()
+        started = time.perf_counter()
+        self.psql(rf"\copy lms_activities ({COLUMNS}) FROM '{csv}' (FORMAT csv)")
+        return time.perf_counter() - started
 
     def empty(self) -> None:
         """Empty the tables, as before the first run."""
