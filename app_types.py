@@ -225,9 +225,14 @@ class Counts:
     missing_at_source: int
 
     @property
+    def valid(self) -> int:
+        """How many of the received events the table holds now."""
+        return self.loaded + self.updated + self.already_present
+
+    @property
     def balanced(self) -> bool:
         """Whether every received event is accounted for."""
-        return self.received == self.loaded + self.updated + self.already_present + self.rejected
+        return self.received == self.valid + self.rejected
 
 
 @dataclass(frozen=True, slots=True)

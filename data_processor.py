@@ -211,6 +211,7 @@ def _process_day(job: Job, date_: date, *, last: bool) -> DayRun:
 
 def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> None:
     """Do the work of a day and write in the ledger how it ended, whatever happens."""
+    import daily_stats
     from pipeline.calendar import refresh_calendar
     from pipeline.drawing import draw_days
     from pipeline.letters import send_letter
@@ -226,6 +227,10 @@ def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> N
             with suppress(DatabaseError):
                 run.counts = ledger.committed_counts(database, run.run_id)
         run.stop(error)
+        if run.counts is not None and run.statistics is None:
+            # Broken off before all was counted: what is loaded has its figures at least.
+            with suppress(DatabaseError):
+                run.statistics = daily_stats.compute(database, run.day.window)
     if last:
         draw_days(job, database, run)
         send_letter(job, database, run)
@@ -244,7 +249,7 @@ def _finish(database: Database, run: DayRun) -> None:
 
 
 def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
-    """Fetch the whole day first, then load it; compute its figures from the table."""
+    """Fetch the whole day first, then load it; compute its statistics from the table."""
     import daily_stats
     import get_data
     import put_data
@@ -267,7 +272,7 @@ def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
         run.counts = put_data.load(database, run.run_id, run.day, batches, reset=job.reset_pending)
     job.reset_pending = False
     readiness.prepare()
-    run.statistics = daily_stats.compute(database, run.day.window)
+    run.statistics, run.details = daily_stats.in_full(database, run.day.window, events=run.counts.valid)
 
 
 if __name__ == "__main__":

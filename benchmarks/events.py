@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 DAY: Final = date(2023, 4, 1)
 START: Final = datetime(2023, 4, 1, tzinfo=UTC)
-_USERS: Final = 5_000
-_TASKS: Final = 400
+EVENTS_PER_STUDENT: Final = 10
+EVENTS_PER_VISIT: Final = 4
+"""How often a student tries a task in a row; the demo's days have about as many."""
+TASKS: Final = 400
+VISITS_AT_ONCE: Final = 200
 _SEPARATOR: Final = b", "
 _LENGTH: Final = timedelta(days=1)
 
@@ -52,17 +55,21 @@ def moment_of(number: int, count: int) -> datetime:
 
 
 def make_day(count: int) -> ReadyDay:
-    """Return a day of so many sound events; all keys differ."""
+    """Return a day of so many sound events, of students who try one task some times, then another; all keys differ."""
     texts = [text.encode() + _SEPARATOR for text in _events(count)]
     return ReadyDay(count, b"".join(texts), array("Q", accumulate(map(len, texts))))
 
 
 def _events(count: int) -> Iterator[str]:
     dice = random.Random(count)
-    users = [f"{dice.getrandbits(128):032x}" for _ in range(_USERS)]
-    tasks = [f"{dice.getrandbits(128):032x}" for _ in range(_TASKS)]
+    users = [f"{dice.getrandbits(128):032x}" for _ in range(max(count // EVENTS_PER_STUDENT, 1))]
+    tasks = [f"{dice.getrandbits(128):032x}" for _ in range(TASKS)]
+    visits = [(dice.choice(users), dice.choice(tasks)) for _ in range(VISITS_AT_ONCE)]
     for number in range(count):
-        user, task = dice.choice(users), dice.choice(tasks)
+        slot = dice.randrange(VISITS_AT_ONCE)
+        user, task = visits[slot]
+        if dice.randrange(EVENTS_PER_VISIT) == 0:
+            visits[slot] = (dice.choice(users), dice.choice(tasks))
         run = dice.random() < 0.65
         course = f"course-v1:BENCH+C{int(task[:4], 16) % 30}+2023"
         passback = {

@@ -46,7 +46,9 @@ def report_day(job: Job, date_: date, *, last: bool) -> DayRun:
                     full = ledger.last_full_run(database, date_)
                     run.day = covered(run.day, full)
                     counts = full.counts if full else None
-                run.statistics = daily_stats.compute(database, run.day.window)
+                run.statistics, run.details = daily_stats.in_full(
+                    database, run.day.window, events=counts.valid if counts else 0
+                )
                 run.counts, run.from_database = counts, True
                 publish(job, database, run)
                 if last:

@@ -101,6 +101,7 @@ class DayRun:
     run_id: int | None = None
     counts: Counts | None = None
     statistics: DailyStatistics | None = None
+    details: DayDetails | None = None
     background: Background | None = None
     content: DayContent | None = None
     prepared_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -157,7 +158,7 @@ class DayRun:
         """Keep no more than the letter of a range needs: a range may be long."""
         from report.usual import same_weekdays
 
-        self.content = None
+        self.content = self.details = None
         if self.background:
             past = tuple(same_weekdays(self.background.past, self.day.date))
             self.background = replace(self.background, details=DayDetails(), past=past)

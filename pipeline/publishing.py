@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from app_types import SheetOutcome, Window
+from app_types import DayDetails, SheetOutcome, Window
 from exceptions import ReportError, SheetError
 
 if TYPE_CHECKING:
@@ -76,14 +76,13 @@ def covered(day: Day, full: FullRun | None) -> Day:
 
 def _background(database: Database, run: DayRun) -> Background:
     """Gather what stands behind the figures: hours, courses and tasks, the days before, what was published already."""
-    import daily_stats
     from report.content import Background
     from warehouse import revisions
 
     day, figures = run.day, run.figures
     revision = revisions.record(database, day.date, figures, run_id=run.run_id) if figures else None
     return Background(
-        details=daily_stats.details(database, day.window),
+        details=run.details or DayDetails(),
         past=revisions.past_days(database, day.date - LOOK_BACK, day.date),
         revision=revision.number if revision else 1,
         previous=revision.previous if revision else None,

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections import defaultdict
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
+import psycopg2
 import pytest
+from psycopg2.extensions import parse_dsn
 
 import daily_stats
-from app_types import CourseFigures, DayDetails, HourFigures, Mode, TaskFigures, Window
+from app_types import CourseFigures, DailyStatistics, DayDetails, HourFigures, Mode, TaskFigures, Window
 from source.windows import day_of
-from tests.support.loading import Warehouse, connected
+from tests.support.loading import Warehouse, connected, ctrl_c
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from psycopg2 import extensions
 
 pytestmark = pytest.mark.postgres
 
 COURSE = re.compile(r"course-v1:[\w.~-]+\+[\w.~-]+\+[\w.~-]+|[\w.~-]+/[\w.~-]+/[\w.~-]+", re.ASCII)
 LINK = re.compile(r"[^/]*-([A-Za-z0-9_]+)", re.ASCII)
+MANY = daily_stats.MANY_EVENTS
+ALONE = "counted on one connection"
+APRIL_1 = Window(datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC))
 DAYS = [
     ("UTC", date(2023, 4, 1)),
     ("Europe/Moscow", date(2023, 4, 1)),
@@ -125,21 +134,31 @@ def counted_plainly(attempts: Sequence[Attempt], window: Window) -> DayDetails:
     )
 
 
+def insert(warehouse: Warehouse, attempts: Sequence[Attempt]) -> None:
+    """Have the table hold these events and no others."""
+    warehouse.execute("TRUNCATE lms_activities")
+    with warehouse.outside.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO lms_activities (user_id, created_at, attempt_type, is_correct, lis_result_sourcedid, "
+            "run_id, loaded_at) VALUES (%s, %s, %s, %s, %s, 1, now())",
+            [(a.user, a.moment, "submit" if a.submit else "run", a.correct, a.sourcedid) for a in attempts],
+        )
+
+
+@pytest.mark.parametrize("events", [0, MANY], ids=["one connection", "two connections"])
 @pytest.mark.parametrize(("zone", "day"), DAYS, ids=[f"{zone} {day}" for zone, day in DAYS])
-def test_details_equal_a_plain_count(zone: str, day: date, warehouse: Warehouse) -> None:
-    """Hours, courses, tasks and stuck students of random days are those of an independent count."""
+def test_details_equal_a_plain_count(
+    zone: str, day: date, events: int, warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Figures, hours, courses, tasks and stuck students of random days are those of an independent count."""
+    caplog.set_level("INFO")
     window = day_of(day, ZoneInfo(zone), Mode.FULL, datetime(2024, 1, 1, tzinfo=UTC)).window
     for seed in range(8):
         attempts = made_day(window, seed)
-        warehouse.execute("TRUNCATE lms_activities")
-        with warehouse.outside.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO lms_activities (user_id, created_at, attempt_type, is_correct, lis_result_sourcedid, "
-                "run_id, loaded_at) VALUES (%s, %s, %s, %s, %s, 1, now())",
-                [(a.user, a.moment, "submit" if a.submit else "run", a.correct, a.sourcedid) for a in attempts],
-            )
+        insert(warehouse, attempts)
         with connected(warehouse.url) as database:
-            found = daily_stats.details(database, window)
+            statistics, found = daily_stats.in_full(database, window, events=events)
+            assert statistics == daily_stats.compute(database, window)
 
         expected = counted_plainly(attempts, window)
         assert found.hours == expected.hours
@@ -148,14 +167,82 @@ def test_details_equal_a_plain_count(zone: str, day: date, warehouse: Warehouse)
         assert set(found.tasks) == set(expected.tasks)
         assert len(found.tasks) == len(expected.tasks)
         assert found.stuck_students == expected.stuck_students
+    assert ALONE not in caplog.text
 
 
 def test_empty_day_has_empty_hours_and_nothing_else(warehouse: Warehouse) -> None:
     """A day without events has its hours, all at zero, and no course."""
-    window = Window(datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC))
     with connected(warehouse.url) as database:
-        found = daily_stats.details(database, window)
+        statistics, found = daily_stats.in_full(database, APRIL_1)
 
+    assert statistics == DailyStatistics(0, 0, 0, 0)
     assert len(found.hours) == 24
     assert {(hour.runs, hour.submits, hour.successful_submits) for hour in found.hours} == {(0, 0, 0)}
     assert (found.courses, found.tasks, found.stuck_students) == ((), (), 0)
+
+
+def test_two_connections_give_what_one_gives(warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
+    """Counting a half of the students each makes no difference, not even in the order; the session is as before."""
+    caplog.set_level("INFO")
+    insert(warehouse, made_day(APRIL_1, 1))
+    before = warehouse.database.rows("SELECT name, setting FROM pg_settings ORDER BY name")
+
+    one, two = (daily_stats.in_full(warehouse.database, APRIL_1, events=events) for events in (0, MANY))
+
+    assert two == one
+    assert ALONE not in caplog.text
+    assert warehouse.database.rows("SELECT name, setting FROM pg_settings ORDER BY name") == before
+
+
+def test_both_connections_see_one_state(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who empties the table in between does not get half of his change into the figures."""
+    insert(warehouse, made_day(APRIL_1, 2))
+    before = daily_stats.in_full(warehouse.database, APRIL_1)
+    half, emptied = daily_stats._half, []
+
+    def disturbed(cursor: extensions.cursor, window: Window, part: int) -> list[tuple[object, ...]]:
+        warehouse.execute("DELETE FROM lms_activities")
+        emptied.append(part)
+        return half(cursor, window, part)
+
+    monkeypatch.setattr(daily_stats, "_half", disturbed)
+    assert daily_stats.in_full(warehouse.database, APRIL_1, events=MANY) == before
+    assert sorted(emptied) == [0, 1]
+    assert daily_stats.in_full(warehouse.database, APRIL_1)[0] == DailyStatistics(0, 0, 0, 0)
+
+
+def test_role_with_one_connection_counts_on_it(
+    warehouse: Warehouse, make_role: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no second connection is to be had, the one that there is counts everything; the log tells."""
+    caplog.set_level("INFO")
+    insert(warehouse, made_day(APRIL_1, 3))
+    url = make_role(options="CONNECTION LIMIT 1")
+    warehouse.execute(f"GRANT SELECT ON lms_activities TO {parse_dsn(url)['user']}")
+    with connected(url) as database:
+        assert daily_stats.in_full(database, APRIL_1, events=MANY) == daily_stats.in_full(warehouse.database, APRIL_1)
+
+    assert ALONE in caplog.text
+
+
+def test_ctrl_c_ends_both_connections(warehouse: Warehouse) -> None:
+    """Ctrl-C breaks off both halves at once, and the connection can go on."""
+    insert(warehouse, made_day(APRIL_1, 4))
+
+    def both_wait() -> None:
+        limit = time.monotonic() + 30
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while warehouse.number(waiting) < 2:
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+
+    with closing(psycopg2.connect(warehouse.url)) as in_the_way:
+        in_the_way.cursor().execute("LOCK TABLE lms_activities IN ACCESS EXCLUSIVE MODE")
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt), ctrl_c(both_wait):
+            daily_stats.in_full(warehouse.database, APRIL_1, events=MANY)
+
+    assert time.monotonic() - started < 15
+    assert daily_stats.in_full(warehouse.database, APRIL_1)[0].unique_users == 12

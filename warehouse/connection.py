@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import psycopg2
 from psycopg2 import errorcodes, errors, sql
@@ -115,9 +115,9 @@ class Database:
     Statements outside `transaction()` commit by themselves.
     """
 
-    def __init__(self, parameters: Mapping[str, Secret]) -> None:
+    def __init__(self, parameters: Mapping[str, Secret], attempts: int = _ATTEMPTS) -> None:
         self._parameters = dict(parameters)
-        self._attempts = _ATTEMPTS
+        self._attempts = attempts
         self._locked_day: date | None = None
         self._connection = self._open(threading.Event())
 
@@ -129,6 +129,16 @@ class Database:
     def close(self) -> None:
         """Close the connection; the lock goes with it."""
         self._connection.close()
+
+    @contextmanager
+    def another(self) -> Iterator[Database]:
+        """Open a second connection for the block, at the first try or not at all; it holds no lock.
+
+        Raises:
+            DatabaseError: there is none to be had, though this one may live on.
+        """
+        with closing(Database(self._parameters, attempts=1)) as database:
+            yield database
 
     def reconnect(self, stop: threading.Event | None = None) -> None:
         """Open the connection anew and take the day's lock again; once that is had, the old session is over.
@@ -187,6 +197,25 @@ class Database:
             except BaseException:
                 self._roll_back()
                 raise
+
+    @contextmanager
+    def snapshot(self, name: str | None = None) -> Iterator[tuple[extensions.cursor, str]]:
+        """Read one state of the tables in the block, and return its name: with it, another connection sees the same.
+
+        Args:
+            name: of a state that another connection has open.
+
+        Raises:
+            DatabaseError: PostgreSQL failed, or does not share states (as behind some poolers).
+        """
+        with self.transaction() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            if name:
+                cursor.execute("SET TRANSACTION SNAPSHOT %s", (name,))
+            else:
+                cursor.execute("SELECT pg_export_snapshot()")
+                (name,) = cast("tuple[str]", cursor.fetchone())
+            yield cursor, name
 
     def _roll_back(self) -> None:
         """Roll back; a connection that cannot is closed, and the server rolls back by itself."""

@@ -30,7 +30,7 @@ EXPECTED = (
     "COPY load/",
     "COMMIT",
     "sql ledger/loaded",
-    "sql statistics/day",
+    "sql statistics/in_full",
     "sql revisions/record",
     "rename to .html",
     "rename to .xlsx",

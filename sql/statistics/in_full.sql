@@ -1,8 +1,12 @@
--- Courses, tasks and the whole day in one scan. lis_result_sourcedid is context:resource link:user id, split from the
--- right; context and link may be percent-encoded. Only keys of Open edX's grammar leave this query; everything else
--- counts as unknown (null). A day has few tasks, so the regular expressions look at each place once, not at each event,
--- and from then on courses and tasks are numbers. A first submit was a success when a success came at its moment: an
--- aggregate that sorts would cost more than all the rest.
+-- The day, its hours, courses and tasks in one scan of the key's range: a row for each, told apart by their level. Hours
+-- are counted from the day's first moment, so that days of 23 and 25 hours come out right.
+--
+-- lis_result_sourcedid is context:resource link:user id, split from the right; context and link may be percent-encoded.
+-- Only keys of Open edX's grammar leave this query; everything else counts as unknown (null). A day has few tasks, so
+-- the regular expressions look at each place once, not at each event, and from then on courses and tasks are numbers.
+-- A first submit was a success when a success came at its moment: an aggregate that sorts would cost more than all the
+-- rest. No figure depends on more than one student, so the students may be divided and what is counted of each part
+-- added up.
 WITH events AS MATERIALIZED (
     SELECT
         user_id,
@@ -26,6 +30,7 @@ WITH events AS MATERIALIZED (
             created_at
         FROM lms_activities
         WHERE created_at >= %(start)s AND created_at < %(end)s
+            AND (%(parts)s = 1 OR ascii(right(user_id, 1)) %% %(parts)s = %(part)s)
         OFFSET 0  -- keeps the planner from working it out several times
     ) AS event
 ),
@@ -97,14 +102,14 @@ course_students AS (
     GROUP BY 1
 )
 SELECT
-    0 AS level, named.course, named.task, students, runs, submits, successful, first_submits,
-    successful_first_submits, CASE WHEN named.task IS NULL THEN 0 ELSE stuck END AS stuck
+    'task' AS level, named.course, named.task, NULL::timestamptz AS hour, students, runs, submits, successful,
+    first_submits, successful_first_submits, stuck
 FROM tasks
-JOIN (SELECT DISTINCT task_number, course, task FROM keys) AS named USING (task_number)
+JOIN (SELECT DISTINCT task_number, course, task FROM keys WHERE task IS NOT NULL) AS named USING (task_number)
 UNION ALL
 SELECT
-    1, named.course, NULL, course_students.students, of_course.runs, of_course.submits, of_course.successful,
-    of_course.first_submits, of_course.successful_first_submits, coalesce(stuck_students.number, 0)
+    'course', named.course, NULL, NULL, course_students.students, of_course.runs, of_course.submits,
+    of_course.successful, of_course.first_submits, of_course.successful_first_submits, 0
 FROM (
     SELECT
         course_number, sum(runs)::bigint AS runs, sum(submits)::bigint AS submits, sum(successful)::bigint AS successful,
@@ -114,7 +119,17 @@ FROM (
 ) AS of_course
 JOIN course_students USING (course_number)
 JOIN (SELECT DISTINCT course_number, course FROM keys) AS named USING (course_number)
-LEFT JOIN (SELECT course_number, count(*) AS number FROM stuck GROUP BY 1) AS stuck_students USING (course_number)
 UNION ALL
-SELECT 3, NULL, NULL, 0, 0, 0, 0, 0, 0, count(DISTINCT user_id) FROM stuck
-ORDER BY level, course, task;
+SELECT
+    'hour', NULL, NULL, date_bin('1 hour', created_at, %(start)s), 0,
+    count(*) FILTER (WHERE NOT is_submit), count(*) FILTER (WHERE is_submit),
+    count(*) FILTER (WHERE is_submit AND is_correct), 0, 0, 0
+FROM events
+GROUP BY 4
+UNION ALL
+SELECT
+    'day', NULL, NULL, NULL, (SELECT count(*) FROM (SELECT DISTINCT user_id FROM pairs) AS student),
+    coalesce(sum(runs), 0)::bigint, coalesce(sum(submits), 0)::bigint, coalesce(sum(successful), 0)::bigint, 0, 0,
+    (SELECT count(DISTINCT user_id) FROM stuck)
+FROM tasks
+ORDER BY level, course, task, hour;
