@@ -62,7 +62,8 @@ def in_full(database: Database, window: Window, *, events: int = 0) -> tuple[Dai
         DatabaseError: PostgreSQL could not be asked.
     """
     started = time.monotonic()
-    rows = _counted_by_two(database, window) if events >= MANY_EVENTS else _counted(database, window)
+    count = _counted_by_two if events >= MANY_EVENTS else _counted
+    rows = count(database, window)
     of_day = next(row for row in rows if row[0] == "day")
     statistics = DailyStatistics(*of_day[4:8])
     details = DayDetails(
@@ -104,7 +105,7 @@ def _half(cursor: extensions.cursor, window: Window, part: int) -> list[_Row]:
 
 def _counted(database: Database, window: Window) -> list[_Row]:
     with _planned(database):
-        return database.rows(query("statistics/in_full"), **_values(window, 0, 1))
+        return interruptible(database, lambda: database.rows(query("statistics/in_full"), **_values(window, 0, 1)))
 
 
 def _values(window: Window, part: int, parts: int) -> dict[str, Any]:

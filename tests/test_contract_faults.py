@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import date
 from itertools import repeat
@@ -534,6 +535,43 @@ def test_interruption_at_any_moment_leaves_code_object_ledger_and_table_agreed(
         assert ledger in ([], [("interrupted",)]) if finished.code == 130 else ledger == [(finished.day["status"],)]
     assert codes[0] == 130  # the later moments are what the machine makes of them
     assert set(codes) <= {130, 3, 0}
+
+
+def test_interruption_of_the_count_leaves_the_figures_of_what_is_loaded(
+    program: Program, events_api: EventsServer, database_url: str
+) -> None:
+    """Ctrl-C is heard while PostgreSQL counts; the day is partial, and its figures are told all the same."""
+    program.run("--date", "2023-03-31")
+    events_api.serve(make_events(12))
+
+    def waiting(words: str) -> bool:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        return table_rows(database_url, asked, f"%{words}%") == [(1,)]
+
+    with closing(psycopg2.connect(database_url, application_name="test")) as connection, ThreadPoolExecutor() as pool:
+        cursor = connection.cursor()
+        cursor.execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;"
+            "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON lms_activities DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION wait(); COMMIT; SELECT pg_advisory_lock(1)"
+        )
+        running = program.start("--date", DAY, "--json")
+        eventually(lambda: waiting("COMMIT"))
+        with closing(psycopg2.connect(database_url, application_name="test")) as in_the_way:
+            taken = pool.submit(in_the_way.cursor().execute, "LOCK TABLE lms_activities IN ACCESS EXCLUSIVE MODE")
+            eventually(lambda: waiting("LOCK TABLE"))
+            cursor.execute("SELECT pg_advisory_unlock(1)")  # behind the commit, the test has the table
+            taken.result()
+            eventually(lambda: waiting("lis_result_sourcedid"))
+            running.signal(signal.SIGINT)
+            eventually(lambda: waiting("unique_users"))
+        finished = running.finish(10)
+
+    assert (finished.code, finished.day["status"], finished.day["loaded"]) == (3, "partial", 12)
+    assert finished.day["statistics"]["runs"] == 8
+    assert statuses(database_url) == ["ok", "partial"]
+    assert f"report --date {DAY}" in finished.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
