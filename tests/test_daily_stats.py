@@ -184,7 +184,8 @@ def plan(warehouse: Warehouse, name: str, **values: Any) -> list[dict[str, Any]]
     return steps
 
 
-def test_one_range_of_the_index_is_read(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("name", ["statistics/day", "statistics/in_full"])
+def test_one_range_of_the_index_is_read(name: str, warehouse: Warehouse) -> None:
     """In a table of many days, the day is found by the key's index, in one scan."""
     warehouse.execute(
         "INSERT INTO lms_activities (user_id, created_at, attempt_type, run_id, loaded_at) "
@@ -193,16 +194,17 @@ def test_one_range_of_the_index_is_read(warehouse: Warehouse) -> None:
     )
     warehouse.execute("ANALYZE lms_activities")
 
-    steps = plan(warehouse, "statistics/day")
+    steps = plan(warehouse, name, stuck_after=5, part=0, parts=1)
 
     scans = [step for step in steps if step.get("Relation Name") == "lms_activities"]
     assert [scan["Node Type"] in {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"} for scan in scans] == [True]
     assert {step["Index Name"] for step in steps if "Index Name" in step} == {"lms_activities_key"}
 
 
-def test_figures_come_from_one_snapshot() -> None:
+@pytest.mark.parametrize("name", ["statistics/day", "statistics/in_full"])
+def test_figures_come_from_one_snapshot(name: str) -> None:
     """All figures are asked for in one statement, so that a load meanwhile cannot come between them."""
-    code = [line for line in query("statistics/day").splitlines() if not line.startswith("--")]
+    code = [line for line in query(name).splitlines() if not line.startswith("--")]
 
     assert "\n".join(code).count(";") == 1
 
