@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any, Literal
@@ -264,8 +265,10 @@ class _Loop:
     async def _end(self) -> None:
         self._server.close()
         for transport in self._transports:
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
+            # Where a TLS connection is closed already, Python 3.11 stumbles over that.
+            with suppress(AttributeError):
+                if isinstance(transport, asyncio.WriteTransport):
+                    transport.abort()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
