@@ -39,16 +39,19 @@ _TURN: Final = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """How the table's rows of the window stand to the events that were sent."""
+    """How the table's rows of a window stand to the events that were sent."""
 
-    held: int
-    missing: int
-    differing: int
+    held: int = 0
+    missing: int = 0
+    differing: int = 0
 
     @property
     def equal(self) -> int:
         """Rows that were sent just as they are."""
         return self.held - self.missing - self.differing
+
+    def __add__(self, other: _Comparison) -> _Comparison:
+        return _Comparison(self.held + other.held, self.missing + other.missing, self.differing + other.differing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def load(database: Database, run_id: int, day: Day, batches: Iterable[Batch], *,
         raise LoadRefusedError(
             "A test run does not empty the events table.", remedy="Set DB_MAIN_TABLE_OPEN_RESET=false for it."
         )
+    latest = day.window.start
     with Spool(run_id) as spool:
 
         def work(stop: threading.Event) -> Counts:
@@ -96,6 +100,8 @@ def load(database: Database, run_id: int, day: Day, batches: Iterable[Batch], *,
         with _Following(database, spool, work) as loading:
             for batch in batches:
                 _check("windows beyond the day", 0, not _within(batch.window, day.window))
+                _check("windows out of order", 0, batch.window.start < latest)
+                latest = batch.window.start
                 spool.add(batch)
                 loading.check()
             if reset and not spool.loadable:
@@ -208,10 +214,16 @@ def _load_once(
 def _merge(cursor: extensions.cursor, bounds: dict[str, object], spool: Spool) -> _Merged:
     """Stage the events, compare them with the table, and change what differs."""
     cursor.execute(query("load/create_staging"))
-    _copy(cursor, "load/stage_events", spool.events())
-    _check("events staged", spool.loadable, cursor.rowcount)
     cursor.execute(query("load/plan"))
-    before = _Comparison(*_numbers(cursor, "load/compare", bounds))
+    before, staged, since = _Comparison(), 0, bounds["start"]
+    for part in spool.parts():
+        _copy(cursor, "load/stage_events", part)
+        staged += cursor.rowcount
+        # What was staged of these hours is complete: PostgreSQL compares it while the next ones are fetched.
+        stretch = {"start": since, "end": part.until or bounds["end"]}
+        before += _Comparison(*_numbers(cursor, "load/compare", stretch))
+        since = stretch["end"]
+    _check("events staged", spool.loadable, staged)
     new = spool.loadable - before.held + before.missing
     updated = loaded = 0
     if before.differing:

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -40,10 +41,11 @@ from tests.support.loading import (
     press_ctrl_c,
 )
 from warehouse import ledger
+from warehouse import spool as spool_module
 from warehouse.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tests.support.postgres import PostgresServer
 
@@ -497,16 +499,68 @@ def test_row_that_is_not_copied_aborts_the_load(
     before = warehouse.rows()
     whole = getattr(Spool, lost)
 
-    def cut(spool: Spool) -> BytesIO:
+    class Cut(BytesIO):
+        until = None
+
+    def cut(spool: Spool) -> Cut:
         reader = whole(spool)
         text = b"".join(iter(lambda: reader.read(1_000), b""))
-        return BytesIO(text[: text.rindex(b"\n", 0, -1) + 1])
+        return Cut(text[: text.rindex(b"\n", 0, -1) + 1])
 
+    if lost == "events":
+        monkeypatch.setattr(Spool, "parts", lambda spool: iter([cut(spool)]))
     monkeypatch.setattr(Spool, lost, cut)
     with pytest.raises(LoadRefusedError, match="do not balance"):
         warehouse.load(*make_events(3), make_rejected("[]"), make_rejected("{}"))
 
     assert_nothing_happened(warehouse, before)
+
+
+def by_hours(events: Iterable[Event]) -> list[Batch]:
+    """Return what a fetch brings hour by hour, an hour without events for itself."""
+    answers: dict[int, list[Event]] = {hour: [] for hour in range(24)}
+    for event in events:
+        answers[event.created_at.hour].append(event)
+    start = make_day().window.start
+    bounds = [start + timedelta(hours=hour) for hour in range(25)]
+    return [pack(Window(*bounds[hour : hour + 2]), answers[hour]) for hour in range(24)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("part", [1, 3_000, 4 * 1024 * 1024], ids=["hour by hour", "some hours", "in one go"])
+def test_known_day_is_compared_part_by_part_as_it_would_be_as_a_whole(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, part: int, seed: int
+) -> None:
+    """However it is divided: what is new, corrected, known and no longer sent is counted once and merged by key."""
+    monkeypatch.setattr(spool_module, "_PART", part)
+    dice = Random(seed)
+    hours = dice.sample(range(24), 15)  # some are empty
+    start = make_day().window.start
+    moments = {start + timedelta(hours=dice.choice(hours), minutes=dice.randrange(60)) for _ in range(150)}
+    known = {moment: make_event(moment) for moment in moments if dice.random() < 0.7}
+    now = {moment: make_event(moment, is_correct=dice.random() < 0.2) for moment in moments if dice.random() < 0.8}
+    assert warehouse.load_batches(by_hours(known.values())) == counted(received=len(known), loaded=len(known))
+
+    counts = warehouse.load_batches(by_hours(now.values()))
+
+    both = known.keys() & now.keys()
+    corrected = sum(now[moment] != known[moment] for moment in both)
+    assert counts == counted(
+        received=len(now),
+        loaded=len(now.keys() - known.keys()),
+        updated=corrected,
+        already_present=len(both) - corrected,
+        missing_at_source=len(known.keys() - now.keys()),
+    )
+    assert warehouse.events() == {*(known | now).values()}
+
+
+def test_windows_that_go_back_in_time_abort_the_load(warehouse: Warehouse) -> None:
+    """What was compared already must not be added to."""
+    first, second, *_ = by_hours([make_event("00:30:00"), make_event("01:30:00")])
+    with pytest.raises(LoadRefusedError, match="do not balance"):
+        warehouse.load_batches([second, first])
+    assert_nothing_happened(warehouse, [])
 
 
 @pytest.mark.parametrize("moment", [datetime(2023, 3, 31, 23, 59, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC)])

@@ -9,11 +9,13 @@ import sys
 import tempfile
 import threading
 import tracemalloc
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from app_types import Defect, Reason
+from app_types import Defect, Reason, Window
 from exceptions import EtlError
 from source.rows import pack
 from tests.support.loading import in_background, make_day, make_event, make_events, make_rejected
@@ -46,6 +48,34 @@ def test_events_are_counted_by_kind() -> None:
         spool.add(pack(WINDOW, [make_rejected(), make_event("13:00:00")]))
 
         assert (spool.received, spool.rejected, spool.repeated, spool.defective, spool.loadable) == (5, 2, 1, 1, 2)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["all is there", "still to come"])
+def test_parts_end_where_answers_end(monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+    """Parts are long enough, without a gap between them, and tell the moment before which nothing more comes."""
+    hours = [WINDOW.start + timedelta(hours=hour) for hour in range(8)]
+    answers = [pack(Window(at, at + timedelta(hours=1)), [make_event(at)]) for at in hours]
+    rows = [1, 0, 1, 3, 0, 0, 1, 1]
+
+    def add(spool: Spool) -> None:
+        for answer, number in zip(answers, rows, strict=True):
+            spool.add(replace(answer, rows=[*answer.rows] * number))
+        spool.finish()
+
+    def read(spool: Spool) -> list[tuple[int, datetime | None]]:
+        return [(len(whole(part).splitlines()), part.until) for part in spool.parts()]
+
+    with Spool(RUN) as spool:
+        spool.add(answers[0])
+        spool.finish()
+        monkeypatch.setattr(spool_module, "_PART", 2 * len(whole(spool.events())))
+    with Spool(RUN) as spool:
+        if at_once:
+            add(spool)
+        with in_background(lambda: read(spool)) as results:
+            if not at_once:
+                add(spool)
+        assert results == [[(2, hours[3]), (3, hours[4]), (2, None)]]
 
 
 def test_rejected_events_keep_their_order_and_events_carry_their_run() -> None:

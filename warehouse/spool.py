@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 from exceptions import EtlError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from app_types import Batch, Rejected
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _IN_MEMORY: Final = 1024 * 1024
 _ENOUGH_TO_BEGIN: Final = 1024 * 1024
 """Bytes; a smaller day is fetched whole before the database is asked for anything."""
+_PART: Final = 4 * 1024 * 1024
+"""Bytes, or more: PostgreSQL compares so many rows without the help of its disk."""
 
 
 class AbandonedError(Exception):
@@ -45,6 +48,7 @@ class Spool:
         self._abandoned = False
         self._events = _Store(self._changed)
         self._rejected = _Store(self._changed)
+        self._marks: list[tuple[int, datetime]] = []
         self.received = 0
         self.rejected = 0
         self.repeated = 0
@@ -66,11 +70,13 @@ class Spool:
         self._rejected.close()
 
     def add(self, batch: Batch) -> None:
-        """Add the events of a part of the day."""
+        """Add the events of a part of the day, which begins no earlier than the one before."""
         rejected = batch.rejected
         self.received += batch.received
         self.repeated += batch.repeated
         self.defective += batch.defective
+        with self._changed:
+            self._marks.append((self._events.size, batch.window.start))
         try:
             self._events.append(_joined(batch.rows, self._end))
             self._rejected.append("".join(_rejected_row(self.rejected + at, item) for at, item in enumerate(rejected)))
@@ -111,22 +117,47 @@ class Spool:
         """Return the events as COPY text, from their beginning; reading waits for what is still to come."""
         return Reader(self, self._events)
 
+    def parts(self) -> Iterator[Part]:
+        """Yield the events in parts, in the order of time; each is to be read to its end before the next."""
+        part = Part(self, self._events, 0)
+        yield part
+        while part.until is not None:
+            part = Part(self, self._events, part.position)
+            yield part
+
     def rejected_events(self) -> Reader:
         """Return the rejected events as COPY text, from their beginning."""
         return Reader(self, self._rejected)
 
-    def read(self, store: _Store, position: int, size: int) -> bytes:
+    def read(self, store: _Store, position: int, size: int, limit: Callable[[], tuple[int, bool]]) -> bytes:
         """Return what comes next in a store, nothing at the end.
+
+        Args:
+            store: what to read.
+            position: where.
+            size: up to so many bytes; negative for all that is there.
+            limit: returns up to where may be read by now, and whether nothing is to be read behind that.
 
         Raises:
             AbandonedError: the rest will not come.
         """
         with self._changed:
-            while position >= store.size and not self._whole:
+            end, is_last = limit()
+            while position >= end and not is_last:
                 self._check()
                 self._changed.wait()
+                end, is_last = limit()
             self._check()
-            return store.read(position, size)
+            left = end - position
+            return store.read(position, left if size < 0 else min(size, left))
+
+    def end(self, store: _Store) -> tuple[int, bool]:
+        """Return how much is there by now, and whether that is all."""
+        return store.size, self._whole
+
+    def mark_behind(self, position: int) -> tuple[int, datetime] | None:
+        """Return the first place from a position on where a part of the day began, and which moment it began with."""
+        return next((mark for mark in self._marks if mark[0] >= position), None)
 
     def _check(self) -> None:
         if self._abandoned and not self._whole:
@@ -136,16 +167,37 @@ class Spool:
 class Reader:
     """A file for COPY, read from its beginning to where the fetch ends."""
 
-    def __init__(self, spool: Spool, store: _Store) -> None:
+    def __init__(self, spool: Spool, store: _Store, begin: int = 0) -> None:
         self._spool = spool
         self._store = store
-        self._position = 0
+        self.position = begin
 
     def read(self, size: int = -1) -> bytes:
         """Return up to so many bytes, waiting for the first of them; nothing at the end."""
-        data = self._spool.read(self._store, self._position, size)
-        self._position += len(data)
+        data = self._spool.read(self._store, self.position, size, self._limit)
+        self.position += len(data)
         return data
+
+    def _limit(self) -> tuple[int, bool]:
+        return self._spool.end(self._store)
+
+
+class Part(Reader):
+    """A part of the events, as a file for COPY that ends where some window ended.
+
+    `until` is the moment before which nothing comes after it: known when it is read, and none of the last part.
+    """
+
+    def __init__(self, spool: Spool, store: _Store, begin: int) -> None:
+        super().__init__(spool, store, begin)
+        self._enough = begin + _PART
+        self.until: datetime | None = None
+
+    def _limit(self) -> tuple[int, bool]:
+        if mark := self._spool.mark_behind(self._enough):
+            end, self.until = mark
+            return end, True
+        return super()._limit()
 
 
 class _Store:

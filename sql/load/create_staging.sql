@@ -1,4 +1,4 @@
--- What this run was sent, each key once; gone with the transaction.
+-- What this run was sent, each key once; gone with the transaction. The index finds a part of it.
 CREATE TEMPORARY TABLE staged_events (
     user_id text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL,
@@ -10,3 +10,4 @@ CREATE TEMPORARY TABLE staged_events (
     defects text[] NOT NULL,
     run_id bigint NOT NULL
 ) ON COMMIT DROP;
+CREATE INDEX ON pg_temp.staged_events (created_at);
