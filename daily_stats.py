@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,24 +28,26 @@ log = logging.getLogger(__name__)
 STUCK_AFTER: Final = 5
 """A student is stuck on a task after so many failed submits of a day without success."""
 MANY_EVENTS: Final = 200_000
-"""From so many events on, two connections count half of the students each: it outweighs what opening one costs."""
+"""From so many events on, two connections count half of the students each: that saves more than opening one costs."""
 
 _HOUR: Final = timedelta(hours=1)
 
 _Row = tuple[Any, ...]
 
 
-def compute(database: Database, window: Window) -> DailyStatistics:
+def compute(database: Database, window: Window, *, limit: float = math.inf) -> DailyStatistics:
     """Return the figures of a stretch of time: all of its events, those with defects too.
 
     The bounds are moments, not dates, so that the session's time zone does not matter.
 
     Raises:
         DatabaseError: PostgreSQL could not be asked.
+        TimeoutError: it took longer than so many seconds.
     """
     started = time.monotonic()
+    bounds = {"start": window.start, "end": window.end}
     with _planned(database):
-        rows = database.rows(query("statistics/day"), start=window.start, end=window.end)
+        rows = interruptible(database, lambda: database.rows(query("statistics/day"), **bounds), limit)
     statistics = DailyStatistics(*rows[0])
     log.info("statistics: done, seconds: %.2f", time.monotonic() - started)
     return statistics
@@ -81,8 +84,14 @@ def _counted_by_two(database: Database, window: Window) -> list[_Row]:
 
     Where that cannot be had, one connection counts them all.
     """
-    try:
-        with database.another() as other, database.snapshot() as (here, name), other.snapshot(name) as (there, _):
+    with ExitStack() as stack:
+        try:
+            other = stack.enter_context(database.another())
+            here, name = stack.enter_context(database.snapshot())
+            there, _ = stack.enter_context(other.snapshot(name))
+        except DatabaseError:
+            log.info("statistics: no second connection is to be had, one counts everything")
+        else:
             second = Background(other, lambda: _half(there, window, 1))
             second.start()
             try:
@@ -90,9 +99,7 @@ def _counted_by_two(database: Database, window: Window) -> list[_Row]:
                 return _added_up([*first, *second.result()])
             finally:
                 second.end()
-    except DatabaseError as error:
-        log.info("statistics: counted on one connection: %s", error)
-        return _counted(database, window)
+    return _counted(database, window)
 
 
 def _half(cursor: extensions.cursor, window: Window, part: int) -> list[_Row]:
@@ -123,10 +130,14 @@ def _added_up(rows: Iterable[_Row]) -> list[_Row]:
 
 @contextmanager
 def _planned(database: Database) -> Iterator[None]:
-    """Have PostgreSQL read a day the way that suits one."""
+    """Have PostgreSQL read a day the way that suits one; a connection that is lost meanwhile begins anew anyway."""
     database.rows(query("statistics/plan"))
-    yield
-    database.rows(query("statistics/plan_as_usual"))
+    try:
+        yield
+    finally:
+        if not database.connection.closed:
+            with suppress(DatabaseError):
+                database.rows(query("statistics/plan_as_usual"))
 
 
 def _every_hour(window: Window, known: dict[Any, _Row]) -> tuple[HourFigures, ...]:

@@ -20,7 +20,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app_types import MailOutcome, Mode, RunStatus
 from config import HOME, load_settings, read_env_file
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from warehouse.connection import Database
 
 log = logging.getLogger(__name__)
+
+_LAST_COUNT: Final = 10.0
+"""Seconds for the figures of a day that was broken off."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -228,9 +231,9 @@ def _run_held_day(job: Job, database: Database, run: DayRun, *, last: bool) -> N
                 run.counts = ledger.committed_counts(database, run.run_id)
         run.stop(error)
         if run.counts is not None and run.statistics is None:
-            # Broken off before all was counted: what is loaded has its figures at least.
-            with suppress(DatabaseError):
-                run.statistics = daily_stats.compute(database, run.day.window)
+            # Broken off before all was counted: what is loaded has its figures, unless they take long.
+            with suppress(DatabaseError, TimeoutError, KeyboardInterrupt, Terminated):
+                run.statistics = daily_stats.compute(database, run.day.window, limit=_LAST_COUNT)
     if last:
         draw_days(job, database, run)
         send_letter(job, database, run)
@@ -249,7 +252,7 @@ def _finish(database: Database, run: DayRun) -> None:
 
 
 def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
-    """Fetch the whole day first, then load it; compute its statistics from the table."""
+    """Fetch the day and load it meanwhile, all or nothing; compute its statistics from the table."""
     import daily_stats
     import get_data
     import put_data

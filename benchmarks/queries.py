@@ -74,9 +74,10 @@ class Result:
 def measure(server: BenchServer, days: int, events: int) -> Result:
     """Fill the table with so many days of so many events each, and ask for the statistics of two in the middle."""
     server.empty()
+    days = max(days, 2)
     database = server.database
     database.rows("SET statement_timeout = 0")
-    usual, worst = days // 2, days // 3
+    usual, worst = days // 2, days // 2 - 1
     for day in range(days):
         attempts = 1 if day == worst else EVENTS_PER_VISIT
         database.rows(

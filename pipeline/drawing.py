@@ -139,7 +139,7 @@ def _content(
     if is_card:
         day = covered(day, ledger.last_full_run(database, known.date))
         background = Background(
-            details=daily_stats.in_full(database, day.window)[1],
+            details=daily_stats.in_full(database, day.window, events=known.counts.valid if known.counts else 0)[1],
             past=revisions.past_days(database, known.date - LOOK_BACK, known.date),
             revision=known.revision,
             course_names={key: titles[job.messages.language] for key, titles in job.settings.course_names.items()},

@@ -19,8 +19,10 @@ from psycopg2.extensions import parse_dsn
 
 import daily_stats
 from app_types import CourseFigures, DailyStatistics, DayDetails, HourFigures, Mode, TaskFigures, Window
+from exceptions import DatabaseError
 from source.windows import day_of
 from tests.support.loading import Warehouse, connected, ctrl_c
+from warehouse.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +34,7 @@ pytestmark = pytest.mark.postgres
 COURSE = re.compile(r"course-v1:[\w.~-]+\+[\w.~-]+\+[\w.~-]+|[\w.~-]+/[\w.~-]+/[\w.~-]+", re.ASCII)
 LINK = re.compile(r"[^/]*-([A-Za-z0-9_]+)", re.ASCII)
 MANY = daily_stats.MANY_EVENTS
-ALONE = "counted on one connection"
+ALONE = "one counts everything"
 APRIL_1 = Window(datetime(2023, 4, 1, tzinfo=UTC), datetime(2023, 4, 2, tzinfo=UTC))
 DAYS = [
     ("UTC", date(2023, 4, 1)),
@@ -225,6 +227,15 @@ def test_role_with_one_connection_counts_on_it(
     assert ALONE in caplog.text
 
 
+def only_one_is_left(warehouse: Warehouse) -> None:
+    """Wait until the program has one connection left, and nothing under way on it."""
+    ours = "datname = current_database() AND application_name = 'learning-events-etl'"
+    limit = time.monotonic() + 10
+    while (states := warehouse.select(f"SELECT state FROM pg_stat_activity WHERE {ours}")) != [("idle",)]:
+        assert time.monotonic() < limit, states
+        time.sleep(0.02)
+
+
 def test_ctrl_c_ends_both_connections(warehouse: Warehouse) -> None:
     """Ctrl-C breaks off both halves at once, and the connection can go on."""
     insert(warehouse, made_day(APRIL_1, 4))
@@ -245,4 +256,77 @@ def test_ctrl_c_ends_both_connections(warehouse: Warehouse) -> None:
             daily_stats.in_full(warehouse.database, APRIL_1, events=MANY)
 
     assert time.monotonic() - started < 15
+    only_one_is_left(warehouse)
     assert daily_stats.in_full(warehouse.database, APRIL_1)[0].unique_users == 12
+
+
+def test_second_connection_that_is_not_served_is_not_waited_for(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pooler may accept a second connection and let its first statement wait: one connection counts everything."""
+    caplog.set_level("INFO")
+    insert(warehouse, made_day(APRIL_1, 5))
+    expected = daily_stats.in_full(warehouse.database, APRIL_1)
+    monkeypatch.setattr("warehouse.connection._SECOND_PREPARATION", 0.3)
+    endless = "SET client_connection_check_interval = '100ms'; SELECT pg_sleep(60)"
+    tried = []
+
+    def prepare(opened: extensions.connection) -> None:
+        tried.append(opened)
+        opened.cursor().execute(endless)
+
+    monkeypatch.setattr("warehouse.connection._prepare", prepare)
+    started = time.monotonic()
+
+    assert daily_stats.in_full(warehouse.database, APRIL_1, events=MANY) == expected
+    assert time.monotonic() - started < 15
+    assert len(tried) == 1
+    assert ALONE in caplog.text
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_half_that_fails_is_told_and_leaves_no_connection(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    """A failure of the count is no reason to count again; both transactions end, and the connection can go on."""
+    insert(warehouse, made_day(APRIL_1, 6))
+    half = daily_stats._half
+
+    def failing(cursor: extensions.cursor, window: Window, number: int) -> list[tuple[object, ...]]:
+        if number == part:
+            cursor.execute("SELECT 1 / 0")
+        return half(cursor, window, number)
+
+    monkeypatch.setattr(daily_stats, "_half", failing)
+    with pytest.raises(DatabaseError, match="22012"):
+        daily_stats.in_full(warehouse.database, APRIL_1, events=MANY)
+
+    only_one_is_left(warehouse)
+    assert daily_stats.in_full(warehouse.database, APRIL_1)[0].unique_users == 12
+
+
+def test_figures_that_take_long_are_given_up(warehouse: Warehouse) -> None:
+    """With a limit, a count that waits for a lock ends in time; the session is as before."""
+    insert(warehouse, made_day(APRIL_1, 7))
+    with closing(psycopg2.connect(warehouse.url)) as in_the_way:
+        in_the_way.cursor().execute("LOCK TABLE lms_activities IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(TimeoutError):
+            daily_stats.compute(warehouse.database, APRIL_1, limit=0.5)
+
+    assert warehouse.database.rows("SHOW enable_nestloop") == [("on",)]
+    assert daily_stats.compute(warehouse.database, APRIL_1).unique_users == 12
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_wrong_expectations_do_not_make_the_count_slow(warehouse: Warehouse, parts: int) -> None:
+    """Where PostgreSQL expects next to nothing of a day, it must not look at every task for each event."""
+    insert(warehouse, made_day(APRIL_1, 8))
+    warehouse.execute("DELETE FROM lms_activities WHERE created_at > '2023-04-01 00:30+00'; ANALYZE lms_activities")
+    with warehouse.database.transaction() as cursor:
+        cursor.execute(query("statistics/plan"))
+        cursor.execute(f"EXPLAIN {query('statistics/in_full')}", daily_stats._values(APRIL_1, 0, parts))
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+        cursor.execute(query("statistics/plan_as_usual"))
+
+    assert "CTE Scan on events" in plan
+    assert "Nested Loop" not in plan

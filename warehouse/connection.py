@@ -60,6 +60,8 @@ _SILENCE: Final = 2_100.0
 """Seconds until a statement without an answer is given up: PostgreSQL ends it in 30 minutes, unless it is stuck."""
 _LONGEST_TRANSACTION: Final = 2 * _SILENCE
 _PREPARATION: Final = 60.0
+_SECOND_PREPARATION: Final = 5.0
+"""Seconds; a pooler that has no second connection for us lets us wait for it."""
 _WHERE_SUPPORTED: Final = {"client_connection_check_interval": "2s"}
 """Refused by servers on Windows; elsewhere it ends the backend, and the locks, of a killed run."""
 
@@ -115,9 +117,12 @@ class Database:
     Statements outside `transaction()` commit by themselves.
     """
 
-    def __init__(self, parameters: Mapping[str, Secret], attempts: int = _ATTEMPTS) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Secret], attempts: int = _ATTEMPTS, preparation: float = _PREPARATION
+    ) -> None:
         self._parameters = dict(parameters)
         self._attempts = attempts
+        self._preparation = preparation
         self._locked_day: date | None = None
         self._connection = self._open(threading.Event())
 
@@ -137,7 +142,7 @@ class Database:
         Raises:
             DatabaseError: there is none to be had, though this one may live on.
         """
-        with closing(Database(self._parameters, attempts=1)) as database:
+        with closing(Database(self._parameters, attempts=1, preparation=_SECOND_PREPARATION)) as database:
             yield database
 
     def reconnect(self, stop: threading.Event | None = None) -> None:
@@ -269,7 +274,7 @@ class Database:
 
     def _open(self, stop: threading.Event) -> extensions.connection:
         """Connect, check what is there and pin the session; anew where the connection is lost at that."""
-        attempt = 1
+        attempt, attempts = 1, self._attempts
         while True:
             try:
                 connection = _connect(self._parameters, stop, self._attempts)
@@ -278,11 +283,11 @@ class Database:
                 raise
             self._attempts = _ATTEMPTS
             try:
-                with typed_errors(), _in_time(connection, _PREPARATION):
+                with typed_errors(), _in_time(connection, self._preparation):
                     _prepare(connection)
             except TransientDatabaseError:
                 connection.close()
-                if attempt == _ATTEMPTS:
+                if attempt == attempts:
                     raise
                 _pause(_FIRST_DELAY * 2 ** (attempt - 1), stop)
                 attempt += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import suppress
@@ -38,10 +39,16 @@ class Background(Generic[_Result]):
         """Begin the work."""
         threading.Thread(target=self._run, name="database", daemon=True).start()
 
-    def result(self) -> _Result:
-        """Wait for the end of the work, and return what it has come to or raise its error."""
+    def result(self, limit: float = math.inf) -> _Result:
+        """Wait for the end of the work, and return what it has come to or raise its error.
+
+        Raises:
+            TimeoutError: it has not come to an end in so many seconds.
+        """
+        end = time.monotonic() + limit
         while not self._done.wait(_POLL):  # join() would not do: interrupted, it takes a living thread for a dead one
-            pass
+            if time.monotonic() > end:
+                raise TimeoutError
         if self._errors:
             raise self._errors[0]
         return self._results[0]
@@ -67,15 +74,18 @@ class Background(Generic[_Result]):
             self._done.set()
 
 
-def interruptible(database: Database, work: Callable[[], _Result]) -> _Result:
+def interruptible(database: Database, work: Callable[[], _Result], limit: float = math.inf) -> _Result:
     """Do some work with a database in a thread, and cancel its statement when the waiting is interrupted.
 
     An interruption is passed on only when the work is over.
+
+    Raises:
+        TimeoutError: the work was broken off after so many seconds.
     """
     background = Background(database, work)
     background.start()
     try:
-        return background.result()
+        return background.result(limit)
     except BaseException:
         background.end()  # at once where the error is the work's own
         raise

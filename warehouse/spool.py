@@ -185,7 +185,7 @@ class Reader:
 class Part(Reader):
     """A part of the events, as a file for COPY that ends where some window ended.
 
-    `until` is the moment before which nothing comes after it: known when it is read, and none of the last part.
+    `until` is the moment before which nothing comes after it: known when it is read, and None for the last part.
     """
 
     def __init__(self, spool: Spool, store: _Store, begin: int) -> None:
