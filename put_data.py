@@ -206,7 +206,7 @@ def _load_once(
         defective=spool.defective,
         missing_at_source=merged.missing,
     )
-    _check("events accounted for", counts.received, counts.loaded + counts.updated + counts.already_present + rejected)
+    _check("events accounted for", counts.received, counts.valid + rejected)
     ledger.record_load(cursor, run_id, counts)
     return counts
 

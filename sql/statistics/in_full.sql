@@ -91,7 +91,7 @@ tasks AS MATERIALIZED (
     GROUP BY 1, 2
 ),
 stuck AS MATERIALIZED (
-    SELECT DISTINCT pairs.user_id, pairs.course_number
+    SELECT DISTINCT pairs.user_id
     FROM pairs
     JOIN keys ON keys.task_number = pairs.task_number AND keys.task IS NOT NULL
     WHERE pairs.successful = 0 AND pairs.submits >= %(stuck_after)s
@@ -130,6 +130,6 @@ UNION ALL
 SELECT
     'day', NULL, NULL, NULL, (SELECT count(*) FROM (SELECT DISTINCT user_id FROM pairs) AS student),
     coalesce(sum(runs), 0)::bigint, coalesce(sum(submits), 0)::bigint, coalesce(sum(successful), 0)::bigint, 0, 0,
-    (SELECT count(DISTINCT user_id) FROM stuck)
+    (SELECT count(*) FROM stuck)
 FROM tasks
 ORDER BY level, course, task, hour;
