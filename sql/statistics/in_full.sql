@@ -2,12 +2,29 @@
 -- are counted from the day's first moment, so that days of 23 and 25 hours come out right.
 --
 -- lis_result_sourcedid is context:resource link:user id, split from the right; context and link may be percent-encoded.
--- Only keys of Open edX's grammar leave this query; everything else counts as unknown (null). A day has few tasks, so
--- the regular expressions look at each place once, not at each event, and from then on courses and tasks are numbers.
+-- Only keys of Open edX's grammar leave this query; everything else counts as unknown (null). Students try a task some
+-- times in a row, so the first step makes a row of each such visit: taking texts apart is dear, and from there on it is
+-- done for visits, of which there are far fewer than events. A day has few tasks, so the regular expressions look at
+-- each place once, and behind them courses and tasks are numbers.
 -- A first submit was a success when a success came at its moment: an aggregate that sorts would cost more than all the
 -- rest. No figure depends on more than one student, so the students may be divided and what is counted of each part
 -- added up.
-WITH events AS MATERIALIZED (
+WITH visits AS (
+    SELECT
+        user_id,
+        lis_result_sourcedid AS sourcedid,
+        date_bin('1 hour', created_at, %(start)s) AS hour,
+        count(*) FILTER (WHERE attempt_type = 'run')::integer AS runs,
+        count(*) FILTER (WHERE attempt_type = 'submit')::integer AS submits,
+        count(*) FILTER (WHERE attempt_type = 'submit' AND is_correct)::integer AS successful,
+        min(created_at) FILTER (WHERE attempt_type = 'submit') AS first_submit,
+        min(created_at) FILTER (WHERE attempt_type = 'submit' AND is_correct) AS first_success
+    FROM lms_activities
+    WHERE created_at >= %(start)s AND created_at < %(end)s
+        AND (%(parts)s = 1 OR abs(hashtext(user_id) %% %(parts)s) = %(part)s)
+    GROUP BY 1, 2, 3
+),
+placed AS MATERIALIZED (
     SELECT
         user_id,
         CASE
@@ -16,30 +33,25 @@ WITH events AS MATERIALIZED (
                 THEN left(sourcedid, -length(user_id) - 1)
             ELSE coalesce(substring(sourcedid FROM '^(.*):[^:]*$'), '')
         END AS place,
-        is_submit,
-        is_correct,
-        created_at
+        hour,
+        runs,
+        submits,
+        successful,
+        first_submit,
+        first_success
     FROM (
-        SELECT
-            user_id,
-            lis_result_sourcedid AS sourcedid,
-            -- Where this takes away no more than the student, they stand at the end: cheaper than counting characters.
-            split_part(lis_result_sourcedid, ':' || user_id, 1) AS cut,
-            attempt_type = 'submit' AS is_submit,
-            is_correct,
-            created_at
-        FROM lms_activities
-        WHERE created_at >= %(start)s AND created_at < %(end)s
-            AND (%(parts)s = 1 OR ascii(right(user_id, 1)) %% %(parts)s = %(part)s)
+        -- Where this takes away no more than the student, they stand at the end: cheaper than counting characters.
+        SELECT *, split_part(sourcedid, ':' || user_id, 1) AS cut
+        FROM visits
         OFFSET 0  -- keeps the planner from working it out several times
-    ) AS event
+    ) AS visit
 ),
 places AS MATERIALIZED (
     SELECT
         place,
         replace(replace(replace(replace(replace(replace(
             place, '%%3A', ':'), '%%3a', ':'), '%%2B', '+'), '%%2b', '+'), '%%2F', '/'), '%%2f', '/') AS plain
-    FROM (SELECT DISTINCT place FROM events) AS found
+    FROM (SELECT DISTINCT place FROM placed) AS found
 ),
 parsed AS MATERIALIZED (
     SELECT
@@ -64,16 +76,15 @@ keys AS MATERIALIZED (
 pairs AS MATERIALIZED (
     -- A row per student and task.
     SELECT
-        events.user_id,
+        placed.user_id,
         keys.course_number,
         keys.task_number,
-        count(*) FILTER (WHERE NOT is_submit)::integer AS runs,
-        count(*) FILTER (WHERE is_submit)::integer AS submits,
-        count(*) FILTER (WHERE is_submit AND is_correct)::integer AS successful,
-        min(created_at) FILTER (WHERE is_submit AND is_correct) = min(created_at) FILTER (WHERE is_submit)
-            AS first_successful
-    FROM events
-    JOIN keys ON keys.place = events.place
+        sum(runs)::integer AS runs,
+        sum(submits)::integer AS submits,
+        sum(successful)::integer AS successful,
+        min(first_success) = min(first_submit) AS first_successful
+    FROM placed
+    JOIN keys ON keys.place = placed.place
     GROUP BY 1, 2, 3
 ),
 tasks AS MATERIALIZED (
@@ -96,10 +107,11 @@ stuck AS MATERIALIZED (
     JOIN keys ON keys.task_number = pairs.task_number AND keys.task IS NOT NULL
     WHERE pairs.successful = 0 AND pairs.submits >= %(stuck_after)s
 ),
+students AS MATERIALIZED (
+    SELECT DISTINCT course_number, user_id FROM pairs
+),
 course_students AS (
-    SELECT course_number, count(*) AS students
-    FROM (SELECT DISTINCT course_number, user_id FROM pairs) AS student
-    GROUP BY 1
+    SELECT course_number, count(*) AS students FROM students GROUP BY 1
 )
 SELECT
     'task' AS level, named.course, named.task, NULL::timestamptz AS hour, students, runs, submits, successful,
@@ -121,14 +133,12 @@ JOIN course_students USING (course_number)
 JOIN (SELECT DISTINCT course_number, course FROM keys) AS named USING (course_number)
 UNION ALL
 SELECT
-    'hour', NULL, NULL, date_bin('1 hour', created_at, %(start)s), 0,
-    count(*) FILTER (WHERE NOT is_submit), count(*) FILTER (WHERE is_submit),
-    count(*) FILTER (WHERE is_submit AND is_correct), 0, 0, 0
-FROM events
+    'hour', NULL, NULL, hour, 0, sum(runs), sum(submits), sum(successful), 0, 0, 0
+FROM placed
 GROUP BY 4
 UNION ALL
 SELECT
-    'day', NULL, NULL, NULL, (SELECT count(*) FROM (SELECT DISTINCT user_id FROM pairs) AS student),
+    'day', NULL, NULL, NULL, (SELECT count(*) FROM (SELECT DISTINCT user_id FROM students) AS student),
     coalesce(sum(runs), 0)::bigint, coalesce(sum(submits), 0)::bigint, coalesce(sum(successful), 0)::bigint, 0, 0,
     (SELECT count(*) FROM stuck)
 FROM tasks

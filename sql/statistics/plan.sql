@@ -4,5 +4,10 @@ SET enable_indexscan = off;
 SET enable_seqscan = off;
 -- Where it expects next to no events, it would look at every task for each of them.
 SET enable_nestloop = off;
+-- Nor does it know how often students try one task, and would sort what is cheaper to hash.
+SET enable_sort = off;
+SET enable_incremental_sort = off;
+-- Its own workers would each want a part of all pairs; two halves of the students share nothing.
+SET max_parallel_workers_per_gather = 0;
 SET work_mem = '64MB';
 SET jit = off;
