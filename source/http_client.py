@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 import logging
 import math
@@ -170,13 +171,13 @@ class SourceClient:
         """Read a body piece by piece, so that a bomb or a drip ends at the limit."""
         if divisible and (length := _declared_length(response)) > DENSE_BODY_BYTES:
             raise DenseWindowError(math.ceil(length / (_FILLED * DENSE_BODY_BYTES)))
-        body = bytearray()
+        body = io.BytesIO()  # gives what it holds without copying it
         # `read1` gives what has come; `iter_content` would wait for a full piece, however slowly it comes.
         while chunk := response.raw.read1(_CHUNK, decode_content=True):
-            body += chunk
-            if divisible and len(body) > DENSE_BODY_BYTES:
+            size = body.tell() + len(chunk)
+            if divisible and size > DENSE_BODY_BYTES:
                 raise DenseWindowError(_PARTS)
-            if len(body) > MOST_BODY_BYTES:
+            if size > MOST_BODY_BYTES:
                 raise SourceError(
                     "The source sent more than %(megabytes)s MiB for one window.",
                     remedy="Check API_URL: no window of a day holds so much.",
@@ -184,10 +185,11 @@ class SourceClient:
                 )
             if self._stop.is_set() or time.monotonic() > self._deadline:
                 raise deadline_error(self._settings.deadline)
+            body.write(chunk)
         if not self._warned and not any(name in response.headers for name in ("Content-Length", "Transfer-Encoding")):
             self._warned = True
             log.warning("the source does not tell the length of its answers: a cut one might go unnoticed")
-        return bytes(body)
+        return body.getvalue()
 
     def _compare_clocks(self, headers: Mapping[str, str]) -> None:
         """Warn, once a fetch, of a clock that is wrong here or there: it decides which day "yesterday" is."""
