@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,6 +138,8 @@ def import_libraries() -> None:
     Raises:
         OSError: there is no folder that can be written to.
     """
+    # numpy would start threads that wait for sums of matrices, at full speed; no chart has any.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with _silence():
         import matplotlib.backends.backend_agg
         import matplotlib.backends.backend_svg

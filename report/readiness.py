@@ -1,4 +1,4 @@
-"""Imports what draws the report, half a second's work, in the background while the database computes the figures."""
+"""Makes ready what draws the report, half a second's work, in the background while the database has work to do."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import suppress
 
 
 def prepare() -> None:
-    """Begin to import; whoever needs a library before it is there waits for it as for any import."""
-    threading.Thread(target=_import, name="report", daemon=True).start()
+    """Begin with it; whoever needs a library before it is there waits for it as for any import."""
+    threading.Thread(target=_prepare, name="report", daemon=True).start()
 
 
-def _import() -> None:
+def _prepare() -> None:
     with suppress(Exception):  # told where the library is used
-        from report import charts
+        from report import charts, rendering
 
         charts.import_libraries()
-        import jinja2  # noqa: F401
+        rendering.prepare()
         import xlsxwriter  # type: ignore[import-untyped]  # noqa: F401

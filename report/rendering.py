@@ -37,6 +37,13 @@ def render(template: str, **content: object) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def prepare() -> None:
+    """Translate the templates into code, so that it is done when the first one is drawn."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape

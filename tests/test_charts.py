@@ -453,3 +453,12 @@ def test_drawing_leaves_the_process_as_it_was() -> None:
         svg(_charts()[0])
         assert mpl.rcParams["font.size"] == 33.0
         assert library.level == level
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux tells them")
+def test_drawing_starts_no_threads() -> None:
+    """Those of numpy would keep every core busy, waiting for work that no chart has for them."""
+    count = "print(len(list(pathlib.Path('/proc/self/task').iterdir())))"
+    done = _alone(f"import pathlib\nfrom report import charts\ncharts.import_libraries()\n{count}")
+
+    assert done.stdout.strip() == "1", done.stderr
