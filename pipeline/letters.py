@@ -179,13 +179,15 @@ class _Letter:
 
     def _page(self, content: DayContent, folder: Path) -> Path | None:
         """Return the page of the day in the letter's language, without the link to a calendar that does not travel."""
-        from report.page import write_page
+        from report.page import page_html, page_name, put_page
 
+        path = folder / page_name(content.date, content.mode)
         try:
-            return write_page(content, folder, alone=True)
+            put_page(path, page_html(content, alone=True))
         except ReportError as error:
             self._last.trouble(error)
             return None
+        return path
 
     def _picture(self, letter: LetterContent) -> bytes | None:
         """Draw the picture; a letter without it is better than none."""

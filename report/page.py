@@ -42,21 +42,19 @@ class Figure:
     numbers: Table
 
 
-def write_page(content: DayContent, folder: Path, *, alone: bool = False) -> Path:
+def write_page(content: DayContent, folder: Path) -> Path:
     """Write the page of a day and return where it lies; a test run has a file of its own.
 
     Args:
         content: the day.
         folder: made if it is missing.
-        alone: leave out the link to the calendar, for a page that travels without it.
 
     Raises:
         ReportError: the page could not be drawn or written; an older one is whole.
     """
     path = folder / page_name(content.date, content.mode)
-    put_page(path, page_html(content, alone=alone))
-    if not alone:
-        log.info("page written: %s", path)
+    put_page(path, page_html(content))
+    log.info("page written: %s", path)
     return path
 
 
@@ -66,7 +64,15 @@ def page_name(day: date, mode: Mode = Mode.FULL) -> str:
 
 
 def page_html(content: DayContent, *, alone: bool = False) -> str:
-    """Draw the page of a day; see `write_page`."""
+    """Draw the page of a day.
+
+    Args:
+        content: the day.
+        alone: leave out the link to the calendar, for a page that travels without it.
+
+    Raises:
+        ReportError: it could not be drawn.
+    """
     messages = Messages(content.language)
     return render(
         "page.html.j2",
