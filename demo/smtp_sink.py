@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
+import threading
+from concurrent.futures import Future
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from aiosmtpd.controller import Controller
 
 log = logging.getLogger(__name__)
 
 _HOST: Final = "127.0.0.1"
-_TRIES: Final = 5
 _TALKATIVE: Final = "mail.log"
 """The logger of aiosmtpd, which tells every step of a delivery as news."""
 
@@ -31,15 +30,15 @@ class SmtpSink:
 
     def __init__(self, folder: Path) -> None:
         self._mailbox = _Mailbox(folder)
-        self._controller: Controller | None = None
-        self._level_before = logging.NOTSET
+        self._stack = contextlib.ExitStack()
+        self._port: int | None = None
 
     @property
     def port(self) -> int:
-        """The port on 127.0.0.1."""
-        if self._controller is None:
+        """The port on 127.0.0.1, chosen by the system."""
+        if self._port is None:
             raise RuntimeError("the mail server is not running")
-        return int(self._controller.port)
+        return self._port
 
     @property
     def letters(self) -> tuple[Path, ...]:
@@ -47,41 +46,59 @@ class SmtpSink:
         return tuple(self._mailbox.letters)
 
     def __enter__(self) -> SmtpSink:
-        from aiosmtpd.controller import Controller
+        from aiosmtpd.controller import UnthreadedController
 
-        talkative = logging.getLogger(_TALKATIVE)
-        self._level_before = talkative.level
-        talkative.setLevel(logging.WARNING)
-        for tries_left in reversed(range(_TRIES)):
-            # aiosmtpd tries to reach the port it was given, so it cannot be given 0.
-            controller = Controller(
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_quiet(logging.getLogger(_TALKATIVE)))
+            # The usual controller has a thread of its own, but must be told a port that another program may take first.
+            controller: Any = UnthreadedController(  # it tells few of its types
                 self._mailbox,
                 hostname=_HOST,
-                port=_free_port(),
+                port=0,
                 server_hostname="localhost",  # otherwise DNS is asked for the name of this machine
                 ident="demo",
-                ready_timeout=30,
                 enable_SMTPUTF8=True,
             )
-            try:
-                controller.start()
-            except OSError:
-                # Somebody was faster to take the port; aiosmtpd leaves its loop open then.
-                with contextlib.suppress(RuntimeError):
-                    controller.loop.close()
-                if not tries_left:
-                    talkative.setLevel(self._level_before)
-                    raise
-            else:
-                self._controller = controller
-                break
+            listening: Future[int] = Future()
+            thread = threading.Thread(target=_serve, args=(controller, listening), name="demo mail", daemon=True)
+            thread.start()
+            stack.callback(_stop, controller, thread)
+            self._port = listening.result()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._controller is not None:
-            self._controller.stop()
-            self._controller = None
-            logging.getLogger(_TALKATIVE).setLevel(self._level_before)
+        self._port = None
+        self._stack.close()
+
+
+def _serve(controller: Any, listening: Future[int]) -> None:
+    """Serve until the loop is stopped; tells the port, or why there is none."""
+    with contextlib.closing(controller.loop):
+        try:
+            controller.begin()
+            listening.set_result(int(controller.server.sockets[0].getsockname()[1]))
+        except Exception as error:  # noqa: BLE001  (handed to the thread that waits)
+            listening.set_exception(error)
+            return
+        controller.loop.run_forever()
+        controller.end()
+
+
+def _stop(controller: Any, thread: threading.Thread) -> None:
+    with contextlib.suppress(RuntimeError):  # it has ended already
+        controller.loop.call_soon_threadsafe(controller.cancel_tasks)
+    thread.join()
+
+
+@contextlib.contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class _Mailbox:
@@ -120,9 +137,3 @@ class _Mailbox:
                     path.unlink()
                 raise
             return path
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])

@@ -15,6 +15,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
@@ -537,16 +538,30 @@ def test_letters_are_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_port_that_is_taken_meanwhile_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where somebody else was faster to listen on the chosen port, another one is taken."""
-    with socket.create_server(("127.0.0.1", 0)) as busy, socket.create_server(("127.0.0.1", 0)) as free:
-        open_port = free.getsockname()[1]
-        ports = [open_port, busy.getsockname()[1], busy.getsockname()[1]]
-        monkeypatch.setattr("demo.smtp_sink._free_port", ports.pop)
-        free.close()
-        with SmtpSink(tmp_path) as sink:
-            assert sink.port == open_port
-            assert send(sink.port, letter()) == {}
+def test_mail_servers_at_once_have_ports_of_their_own(tmp_path: Path) -> None:
+    """The system chooses the port, so nobody can be faster to take it; after the block, nobody listens there."""
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+    with SmtpSink(folders[0]) as one, SmtpSink(folders[1]) as other:
+        ports = one.port, other.port
+        assert [send(port, letter()) for port in ports] == [{}, {}]
+        assert [len(sink.letters) for sink in (one, other)] == [1, 1]
+
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            send(port, letter())
+
+
+def test_mail_server_that_cannot_listen_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of the system comes up, nothing waits for a server that will never answer, and no thread is left."""
+    monkeypatch.setattr("demo.smtp_sink._HOST", "192.0.2.1")  # an address that no machine has
+    threads = threading.active_count()
+    with pytest.raises(OSError, match=r"192\.0\.2\.1"), SmtpSink(tmp_path):
+        pytest.fail("it cannot listen")
+
+    assert threading.active_count() == threads
+    assert logging.getLogger("mail.log").level == logging.NOTSET
 
 
 def test_a_letter_that_cannot_be_kept_is_not_taken(tmp_path: Path) -> None:
