@@ -131,7 +131,7 @@ class ProcessWatch:
                 continue
             with suppress(OSError):  # it has ended
                 command = (folder / "cmdline").read_bytes()
-                self.watched.add(command.replace(b"\0", b" ").decode("utf-8", "replace")[:80])
+                self.watched.add(command.replace(b"\0", b" ").decode("utf-8", "replace"))
                 self._search(f"command line of {command[:60]!r}", command)
                 if int(folder.name) not in self.may_know:
                     self._search(f"environment of {command[:60]!r}", (folder / "environ").read_bytes())
