@@ -7,8 +7,9 @@ BIN := $(VENV)/Scripts
 else
 BIN := $(VENV)/bin
 endif
-# Tests wait for a third of their time, so there is work for one more than there are cores.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
+# Tests wait for a third of their time, so there is work for one more than there are cores; each has a PostgreSQL of its
+# own, so they are eight at most.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
 # Many thousand rounds: coverage would only slow them down.
 ENDURANCE := tests/endurance tests/test_parsers_hold.py tests/test_conservation.py
 

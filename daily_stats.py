@@ -104,6 +104,7 @@ def _counted_by_two(database: Database, window: Window) -> list[_Row]:
 
 def _half(cursor: extensions.cursor, window: Window, part: int) -> list[_Row]:
     cursor.execute(query("statistics/plan"))
+    cursor.execute(query("statistics/plan_of_half"))
     cursor.execute(query("statistics/in_full"), _values(window, part, 2))
     rows = cursor.fetchall()
     cursor.execute(query("statistics/plan_as_usual"))

@@ -75,10 +75,10 @@ def _round(server: BenchServer, url: str, csv: Path, events: int, rows: Sequence
     results.append(Result(BASELINE, events, server.copy(csv)))
     server.empty()
     for way, counted in (("ours, a fresh day", "loaded"), ("ours, the same day again", "present")):
-        server.settle()
         stage = run_stage(server, url)
         assert stage[counted] == events, stage
         results.append(Result(way, events, stage["seconds"], stage["peak"]))
+        server.settle()
     server.empty()
     program = run_program(server, url)
     results.append(Result("the whole program", events, program.seconds, program.peak))

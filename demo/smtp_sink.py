@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import threading
-from concurrent.futures import Future
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _HOST: Final = "127.0.0.1"
+_PATIENCE: Final = 5.0
+"""Seconds for the server to end."""
 _TALKATIVE: Final = "mail.log"
 """The logger of aiosmtpd, which tells every step of a delivery as news."""
 
@@ -59,11 +61,19 @@ class SmtpSink:
                 ident="demo",
                 enable_SMTPUTF8=True,
             )
-            listening: Future[int] = Future()
-            thread = threading.Thread(target=_serve, args=(controller, listening), name="demo mail", daemon=True)
-            thread.start()
+            with contextlib.ExitStack() as until_started:
+                until_started.callback(controller.loop.close)
+                try:
+                    controller.begin()
+                finally:
+                    asyncio.set_event_loop(None)  # it is for the thread, not for us
+                port = int(controller.server.sockets[0].getsockname()[1])
+                thread = threading.Thread(target=_serve, args=(controller,), name="demo mail", daemon=True)
+                until_started.pop_all()  # from here on, the thread closes it
+            # Before the start: an interruption may come in it, and the server must not go on.
             stack.callback(_stop, controller, thread)
-            self._port = listening.result()
+            thread.start()
+            self._port = port
             self._stack = stack.pop_all()
         return self
 
@@ -72,23 +82,19 @@ class SmtpSink:
         self._stack.close()
 
 
-def _serve(controller: Any, listening: Future[int]) -> None:
-    """Serve until the loop is stopped; tells the port, or why there is none."""
+def _serve(controller: Any) -> None:
+    """Serve until the loop is stopped."""
     with contextlib.closing(controller.loop):
-        try:
-            controller.begin()
-            listening.set_result(int(controller.server.sockets[0].getsockname()[1]))
-        except Exception as error:  # noqa: BLE001  (handed to the thread that waits)
-            listening.set_exception(error)
-            return
         controller.loop.run_forever()
         controller.end()
 
 
 def _stop(controller: Any, thread: threading.Thread) -> None:
+    """Have the server end, if it runs; a thread that does not come to its end in time goes with the process."""
     with contextlib.suppress(RuntimeError):  # it has ended already
         controller.loop.call_soon_threadsafe(controller.cancel_tasks)
-    thread.join()
+    if thread.is_alive():
+        thread.join(_PATIENCE)
 
 
 @contextlib.contextmanager

@@ -138,7 +138,7 @@ def import_libraries() -> None:
     Raises:
         OSError: there is no folder that can be written to.
     """
-    # numpy would start threads that wait for sums of matrices, at full speed; no chart has any.
+    # numpy would start threads that spin while they wait for products of matrices; no chart has any.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with _silence():
         import matplotlib.backends.backend_agg

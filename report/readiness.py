@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 def prepare() -> None:
-    """Begin with it; whoever needs a library before it is there waits for it as for any import."""
+    """Start with it in the background; whoever needs something before it is ready imports or translates it as usual."""
     threading.Thread(target=_prepare, name="report", daemon=True).start()
 
 
@@ -16,5 +16,6 @@ def _prepare() -> None:
         from report import charts, rendering
 
         charts.import_libraries()
-        rendering.prepare()
         import xlsxwriter  # type: ignore[import-untyped]  # noqa: F401
+
+        rendering.prepare()

@@ -40,7 +40,7 @@ def render(template: str, **content: object) -> str:
 def prepare() -> None:
     """Translate the templates into code, so that it is done when the first one is drawn."""
     environment = _environment()
-    for name in environment.list_templates():
+    for name in environment.list_templates(extensions=["j2"]):
         environment.get_template(name)
 
 

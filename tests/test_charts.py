@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+_TO_LIBRARIES = ("MPL", "XDG_", "MATPLOTLIB", "OPENBLAS")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -387,7 +388,7 @@ def test_png_is_fine_white_and_small(language: Language) -> None:
 
 def _alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a few lines in a process of their own, every warning an error."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG_", "MATPLOTLIB"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_TO_LIBRARIES)}
     environment = {**kept, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

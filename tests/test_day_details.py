@@ -331,7 +331,28 @@ def test_wrong_expectations_do_not_make_the_count_slow(warehouse: Warehouse, par
     assert "CTE Scan on placed" in plan
     assert "Nested Loop" not in plan
     assert "GroupAggregate" not in plan
-    assert "Gather" not in plan
+
+
+def test_half_of_the_students_is_counted_without_further_workers(warehouse: Warehouse) -> None:
+    """PostgreSQL's own workers stay away from the halves, which have a core each; who counts alone may have them."""
+    warehouse.execute(
+        "INSERT INTO lms_activities (user_id, created_at, attempt_type, run_id, loaded_at) "
+        "SELECT 'user ' || n % 100, '2023-04-01 00:00+00'::timestamptz + n * interval '10 seconds', 'run', 1, now() "
+        "FROM generate_series(1, 5000) AS n; ANALYZE lms_activities"
+    )
+    plans = []
+    for further in ([], ["statistics/plan_of_half"]):
+        with warehouse.database.transaction() as cursor:
+            for name in ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost"):
+                cursor.execute(f"SET LOCAL {name} = 0")
+            cursor.execute("SET LOCAL min_parallel_index_scan_size = 0")
+            for name in ("statistics/plan", *further):
+                cursor.execute(query(name))
+            cursor.execute(f"EXPLAIN {query('statistics/in_full')}", daily_stats._values(APRIL_1, 0, 2))
+            plans.append("\n".join(row[0] for row in cursor.fetchall()))
+            cursor.execute(query("statistics/plan_as_usual"))
+
+    assert ["Gather" in plan for plan in plans] == [True, False]
 
 
 def test_plan_is_taken_back_whole() -> None:

@@ -556,12 +556,26 @@ def test_mail_servers_at_once_have_ports_of_their_own(tmp_path: Path) -> None:
 def test_mail_server_that_cannot_listen_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of the system comes up, nothing waits for a server that will never answer, and no thread is left."""
     monkeypatch.setattr("demo.smtp_sink._HOST", "192.0.2.1")  # an address that no machine has
-    threads = threading.active_count()
     with pytest.raises(OSError, match=r"192\.0\.2\.1"), SmtpSink(tmp_path):
         pytest.fail("it cannot listen")
 
-    assert threading.active_count() == threads
+    assert "demo mail" not in {thread.name for thread in threading.enumerate()}
     assert logging.getLogger("mail.log").level == logging.NOTSET
+
+
+def test_interruption_in_the_start_leaves_no_mail_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come when the server runs already, but nobody is to stop it yet."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), SmtpSink(tmp_path):
+        pytest.fail("it was interrupted")
+
+    assert "demo mail" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_letter_that_cannot_be_kept_is_not_taken(tmp_path: Path) -> None:

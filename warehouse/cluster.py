@@ -49,7 +49,7 @@ _POLL: Final = 0.02
 _LONGEST_LOG: Final = 1_000_000
 _ENVIRONMENT: Final = {"LC_ALL": "C", "TZ": "UTC"}
 _KEPT_VARIABLES: Final = ("PATH", "SYSTEMROOT", "COMSPEC", "TEMP", "TMP")
-_SETTINGS: Final = {"shared_buffers": "128MB", "max_wal_size": "4GB", "unix_socket_permissions": "0700"}
+_SETTINGS: Final = {"shared_buffers": "128MB", "max_wal_size": "2GB", "unix_socket_permissions": "0700"}
 _NEUTRAL: Final = {
     "hostaddr": "",
     "options": "",

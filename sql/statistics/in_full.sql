@@ -2,10 +2,10 @@
 -- are counted from the day's first moment, so that days of 23 and 25 hours come out right.
 --
 -- lis_result_sourcedid is context:resource link:user id, split from the right; context and link may be percent-encoded.
--- Only keys of Open edX's grammar leave this query; everything else counts as unknown (null). Students try a task some
--- times in a row, so the first step makes a row of each such visit: taking texts apart is dear, and from there on it is
--- done for visits, of which there are far fewer than events. A day has few tasks, so the regular expressions look at
--- each place once, and behind them courses and tasks are numbers.
+-- Only keys of Open edX's grammar leave this query; everything else counts as unknown (null). Students try a task several
+-- times in a row, so the first step makes one row of each such visit: there are far fewer visits than events whose texts
+-- have to be taken apart, which is expensive. A day has few tasks, so the regular expressions look at each place once,
+-- and behind them courses and tasks are numbers.
 -- A first submit was a success when a success came at its moment: an aggregate that sorts would cost more than all the
 -- rest. No figure depends on more than one student, so the students may be divided and what is counted of each part
 -- added up.

@@ -7,7 +7,5 @@ SET enable_nestloop = off;
 -- Nor does it know how often students try one task, and would sort what is cheaper to hash.
 SET enable_sort = off;
 SET enable_incremental_sort = off;
--- Its own workers would each want a part of all pairs; two halves of the students share nothing.
-SET max_parallel_workers_per_gather = 0;
 SET work_mem = '64MB';
 SET jit = off;

@@ -3,6 +3,5 @@ RESET enable_seqscan;
 RESET enable_nestloop;
 RESET enable_sort;
 RESET enable_incremental_sort;
-RESET max_parallel_workers_per_gather;
 RESET work_mem;
 RESET jit;
