@@ -38,10 +38,11 @@ def render(template: str, **content: object) -> str:
 
 
 def prepare() -> None:
-    """Translate the templates into code, so that it is done when the first one is drawn."""
+    """Translate what the page is made of into code, so that it is done when one is drawn."""
     environment = _environment()
     for name in environment.list_templates(extensions=["j2"]):
-        environment.get_template(name)
+        if not name.startswith("letter"):  # there may be none to send
+            environment.get_template(name)
 
 
 @cache
