@@ -9,12 +9,13 @@ from collections import Counter, deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from app_types import Batch, Event, Progress, Rejected, Window
-from source.bulk import judge_answer
+from source.bulk import judge_body
 from source.http_client import DenseWindowError, SourceClient, deadline_error
 from source.windows import split
 
@@ -147,15 +148,17 @@ class _Workers:
         """Do one task after another until there are no more, or nobody waits."""
         while (task := self._tasks.get()) is not None and not self._stop.is_set():
             try:
-                answer = client.ask(task.window)
-                length = self._settings.user_id_length
-                task.future.set_result(judge_answer(answer, task.window, length, note_all=self._note_all))
+                task.future.set_result(client.ask(task.window, self._reader(task.window)))
             except DenseWindowError as dense:
                 # As a result: what an exception passes through on its way, it keeps in memory, other answers included.
                 task.future.set_result(_Dense(task.window, dense.parts))
             except BaseException as error:  # noqa: BLE001  (handed to the thread that waits)
                 task.future.set_exception(error)
         client.close()
+
+    def _reader(self, window: Window) -> Callable[[bytes, Callable[[str], str]], Batch]:
+        """Return what validates the body of an answer to a window."""
+        return partial(judge_body, window=window, user_id_length=self._settings.user_id_length, note_all=self._note_all)
 
     def _first(self) -> Batch | _Dense:
         """Wait for the first window; an error of a later one ends the wait at once."""

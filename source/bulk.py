@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from itertools import compress
-from typing import TYPE_CHECKING, Any, Final
+from itertools import accumulate, compress
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from app_types import AttemptType, Batch, Event, Rejected
+from source.decoding import UndividedError, decode, decode_in_parts
 from source.passback import PlainPassback
-from source.rows import CORRECT, key, pack, row, written
+from source.rows import CORRECT, block, key, pack, row, written
 from source.validation import MOST_FIELD_BYTES, judge, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app_types import Window
     from source.decoding import Answer, Columns
@@ -33,6 +35,54 @@ _passback = msgspec.json.Decoder(PlainPassback)
 _KINDS: Final = frozenset(AttemptType)
 _RESULTS: Final = frozenset({None, 0, 1})
 _QUOTES: Final = 12  # of a dict literal with three fields, all of them text
+_beginning, _ending = itemgetter(0), itemgetter(-1)
+
+
+def judge_body(
+    body: bytes, hide: Callable[[str], str], *, window: Window, user_id_length: int, note_all: bool = False
+) -> Batch:
+    """Decode the body of an answer and validate it, part by part where it is long.
+
+    Args:
+        body: the bytes, without any compression.
+        hide: takes out of the source's own words what an error must not show.
+        window: what was asked for.
+        user_id_length: how many characters a user id has.
+        note_all: have the log tell of every event.
+
+    Raises:
+        SourceError: it is no array of events.
+    """
+    batch = None if note_all else _judge_in_parts(body, window, user_id_length)
+    return batch or judge_answer(decode(body, hide), window, user_id_length, note_all=note_all)
+
+
+def _judge_in_parts(body: bytes, window: Window, user_id_length: int) -> Batch | None:
+    """Validate one part after another; None where only the whole can tell what becomes of an event."""
+    try:
+        judged = [_judge_part(answer, window, user_id_length) for answer in decode_in_parts(body)]
+    except UndividedError:
+        return None
+    if len(judged) == 1:
+        return judged[0].batch
+    if len(set().union(*(part.moments for part in judged))) < sum(len(part.moments) for part in judged):
+        return None  # events of two parts may have one key
+    return _together(window, [part.batch for part in judged])
+
+
+def _together(window: Window, batches: Sequence[Batch]) -> Batch:
+    """Put the parts of an answer together."""
+    begins = accumulate((batch.received for batch in batches[:-1]), initial=0)
+    return Batch(
+        window=window,
+        received=sum(batch.received for batch in batches),
+        blocks=[block for batch in batches for block in batch.blocks],
+        repeated=sum(batch.repeated for batch in batches),
+        defective=sum(batch.defective for batch in batches),
+        noted=[
+            (begin + index, item) for begin, batch in zip(begins, batches, strict=True) for index, item in batch.noted
+        ],
+    )
 
 
 def judge_answer(answer: Answer, window: Window, user_id_length: int, *, note_all: bool = False) -> Batch:
@@ -44,9 +94,23 @@ def judge_answer(answer: Answer, window: Window, user_id_length: int, *, note_al
         user_id_length: how many characters a user id has.
         note_all: have the log tell of every event.
     """
-    if note_all or not answer.columns or not answer.items:
-        return pack(window, validate(answer, window, user_id_length), note_all=note_all)
-    return _Judge(answer, answer.columns, window, user_id_length).batch()
+    if note_all:
+        return pack(window, validate(answer, window, user_id_length), note_all=True)
+    return _judge_part(answer, window, user_id_length).batch
+
+
+class _Judged(NamedTuple):
+    """What became of an answer or a part of one, and the moments of its valid events, as texts."""
+
+    batch: Batch
+    moments: set[str]
+
+
+def _judge_part(answer: Answer, window: Window, user_id_length: int) -> _Judged:
+    if answer.columns and answer.items:
+        return _Judge(answer, answer.columns, window, user_id_length).judged()
+    items = validate(answer, window, user_id_length)
+    return _Judged(pack(window, items), {written(item.created_at) for item in items if isinstance(item, Event)})
 
 
 class _Judge:
@@ -61,7 +125,7 @@ class _Judge:
         self._count = len(answer.items)
         self._odd: set[int] = set()
 
-    def batch(self) -> Batch:
+    def judged(self) -> _Judged:
         """Return the answer validated."""
         self._check_users()
         self._check_kinds_and_results()
@@ -140,9 +204,9 @@ class _Judge:
         """
         texts = self._usual(self._texts)
         lines = "\n".join(texts)
-        if lines.count("'") != _QUOTES * len(texts):
+        if not all(texts) or lines.count("'") != _QUOTES * len(texts):
             return None
-        if {text[:1] for text in texts} != {"{"} or {text[-1:] for text in texts} != {"}"}:
+        if set(map(_beginning, texts)) != {"{"} or set(map(_ending, texts)) != {"}"}:
             return None
         try:
             passbacks = _passback.decode_lines(lines.replace("'", '"'))
@@ -160,32 +224,33 @@ class _Judge:
                 self._odd.add(index)
         return passbacks
 
-    def _packed(self, passbacks: Sequence[PlainPassback]) -> Batch:
+    def _packed(self, passbacks: Sequence[PlainPassback]) -> _Judged:
         users, moments = self._usual(self._users), self._usual(self._moments)
         results, kinds = self._usual(self._results), self._usual(self._kinds)
         rows = [
             f"{user}\t{moment}+00\t{passback.oauth_consumer_key}\t{passback.lis_result_sourcedid}"
-            f"\t{passback.lis_outcome_service_url}\t{CORRECT[result]}\t{kind}\t{{}}"
+            f"\t{passback.lis_outcome_service_url}\t{CORRECT[result]}\t{kind}\t{{}}\n"
             for user, moment, passback, result, kind in zip(users, moments, passbacks, results, kinds, strict=True)
         ]
         others = self._judged()
         valid = [(index, item) for index, item in others if isinstance(item, Event)]
-        all_moments = moments + [written(item.created_at) for _, item in valid]
         received, repeated = len(rows) + len(others), 0
-        if len(set(all_moments)) == len(all_moments):
+        all_moments = {*moments, *(written(item.created_at) for _, item in valid)}
+        if len(all_moments) == len(moments) + len(valid):
             rows += [row(item) for _, item in valid]
         else:
             last = self._last(rows, passbacks, valid)
             repeated = len(rows) + len(valid) - len(last)
             rows = last
-        return Batch(
+        batch = Batch(
             window=self._window,
             received=received,
-            rows=rows,
+            blocks=block(rows),
             repeated=repeated,
             defective=sum(bool(item.defects) for _, item in valid),
             noted=[(index, item) for index, item in others if isinstance(item, Rejected) or item.defects],
         )
+        return _Judged(batch, all_moments)
 
     def _judged(self) -> list[tuple[int, Event | Rejected]]:
         """Judge what is not usual by itself; the places count the events of the window alone."""

@@ -3,6 +3,8 @@
 The usual body is decoded by msgspec into typed records in one go. What it refuses (an item that is no object or
 lacks a name, a number out of range, a lone surrogate) and what it would pass over in silence (a repeated name) is
 read item by item with the standard library, so that one odd item never costs the whole answer.
+
+A long body is decoded in parts, so that what is made of some hundred items stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import msgspec
 from exceptions import SourceError, TransientSourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ABSENT: Final = msgspec.UNSET
 """Stands for a name that an item does not have."""
 
 _SHOWN: Final = 200
+_PART: Final = 480 * 1024
 
 
 class WireEvent(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +60,10 @@ _ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 20
+
+
+class UndividedError(Exception):
+    """The body is to be decoded as a whole."""
 
 
 class Column(NamedTuple):
@@ -134,8 +141,9 @@ def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
     """
     if not body or body.isspace():
         raise TransientSourceError("The source sent an empty answer.")
+    is_ascii = body.isascii()
     try:
-        if not body.isascii():
+        if not is_ascii:
             body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TransientSourceError(
@@ -150,7 +158,33 @@ def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
     escaped = b"\\" in array
     if _may_repeat_names(array, columns, escaped=escaped):
         return _read_one_by_one(array.decode(), hide)
-    return Answer(events, array, columns, plain=not escaped and array.isascii())
+    return Answer(events, array, columns, plain=is_ascii and not escaped)
+
+
+def decode_in_parts(body: bytes) -> Iterator[Answer]:
+    """Decode the body of an answer part by part.
+
+    Parts are cut behind what looks like the end of an item. It was one if all before it, closed by a bracket, is an
+    array: a text or an item that the cut goes through would never end.
+
+    Raises:
+        UndividedError: it cannot be done; what was yielded does not count.
+    """
+    array = body.removeprefix(codecs.BOM_UTF8)
+    if array[:1] != b"[" or array[-1:] != b"]":
+        raise UndividedError
+    begin, last = 1, len(array) - 1
+    while begin <= last:
+        cut = array.find(b"},", begin + _PART, last)
+        end = last if cut < 0 else cut + 1
+        try:
+            answer = decode(b"[%b]" % array[begin:end])
+        except SourceError:
+            raise UndividedError from None
+        if begin > 1 and not answer.items:  # there was a comma before nothing
+            raise UndividedError
+        yield answer
+        begin = end + 1
 
 
 def _may_repeat_names(array: bytes, columns: Columns, *, escaped: bool) -> bool:

@@ -19,7 +19,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, quote_plus
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
@@ -28,16 +28,18 @@ import requests
 import urllib3
 
 from exceptions import SourceError, TransientSourceError
-from source.decoding import Answer, decode, shown
+from source.decoding import shown
 from source.rows import written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app_types import Window
     from config import ApiSettings
 
 log = logging.getLogger(__name__)
+
+_Read = TypeVar("_Read")
 
 CONNECT_TIMEOUT: Final = 10.0
 MOST_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -103,8 +105,13 @@ class SourceClient:
         """Close the connections of the session."""
         self._session.close()
 
-    def ask(self, window: Window) -> Answer:
+    def ask(self, window: Window, read: Callable[[bytes, Callable[[str], str]], _Read]) -> _Read:
         """Return the answer to a window, trying again what may pass.
+
+        Args:
+            window: what to ask for.
+            read: makes of a body what is returned; its second argument takes out of the source's own words what an
+                error must not show. A body that it refuses with a transient error is asked for again.
 
         Raises:
             DenseWindowError: the answer is longer than it should be, and the window can be divided.
@@ -112,7 +119,7 @@ class SourceClient:
         """
         for attempt in range(1, self._settings.attempts + 1):
             try:
-                return self._ask_once(window)
+                return self._ask_once(window, read)
             except TransientSourceError as error:
                 if time.monotonic() >= self._deadline:
                     raise deadline_error(self._settings.deadline) from None
@@ -133,9 +140,9 @@ class SourceClient:
                     raise
         raise AssertionError  # the last attempt returns or raises
 
-    def _ask_once(self, window: Window) -> Answer:
+    def _ask_once(self, window: Window, read: Callable[[bytes, Callable[[str], str]], _Read]) -> _Read:
         try:
-            return decode(self._get(window), self._without_key)
+            return read(self._get(window), self._without_key)
         except SourceError as error:
             failure = error
         # Raised anew: the frames and exceptions behind it hold the URL, or a body that may echo it.

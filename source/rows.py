@@ -1,7 +1,7 @@
 r"""Writes validated events as rows of tab-separated text, the form in which they travel to the database.
 
 Fields in the order of `FIELDS`; `\N` stands for null, and backslash, tab and line ends are escaped by a backslash, as
-PostgreSQL's COPY and other tools read it. A row has no line end of its own.
+PostgreSQL's COPY and other tools read it. A row is a line with its end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from app_types import Batch, Event, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from app_types import Window
@@ -35,11 +35,11 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "
 
 
 def row(event: Event) -> str:
-    """Write an event."""
+    """Write an event as a line."""
     return (
         f"{_text(event.user_id)}\t{written(event.created_at)}+00\t{_text(event.oauth_consumer_key)}"
         f"\t{_text(event.lis_result_sourcedid)}\t{_text(event.lis_outcome_service_url)}"
-        f"\t{CORRECT[event.is_correct]}\t{event.attempt_type.value}\t{{{','.join(event.defects)}}}"
+        f"\t{CORRECT[event.is_correct]}\t{event.attempt_type.value}\t{{{','.join(event.defects)}}}\n"
     )
 
 
@@ -61,13 +61,19 @@ def pack(window: Window, items: Sequence[Event | Rejected], *, note_all: bool = 
     return Batch(
         window=window,
         received=len(items),
-        rows=[row(event) for event in last.values()],
+        blocks=block(map(row, last.values())),
         repeated=valid - len(last),
         defective=sum(isinstance(item, Event) and bool(item.defects) for item in items),
         noted=[
             (index, item) for index, item in enumerate(items) if note_all or isinstance(item, Rejected) or item.defects
         ],
     )
+
+
+def block(rows: Iterable[str]) -> list[bytes]:
+    """Put rows into one block, or none where there are none."""
+    text = "".join(rows)
+    return [text.encode()] if text else []
 
 
 def key(event: Event) -> tuple[object, ...]:

@@ -12,12 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app_types import Rejected, Window
-from source import bulk
-from source.bulk import judge_answer
+from source import bulk, decoding
+from source.bulk import judge_answer, judge_body
 from source.decoding import Answer, decode
 from source.rows import pack
 from source.validation import judge, validate
 from tests.support.events_api import USER_ID, make_event
+from tests.support.judging import lines
 
 HOUR = Window(datetime(2023, 4, 1, 12, tzinfo=UTC), datetime(2023, 4, 1, 13, tzinfo=UTC))
 MIDNIGHT = Window(datetime(2023, 2, 28, 23, 30, tzinfo=UTC), datetime(2023, 3, 1, 0, 30, tzinfo=UTC))
@@ -26,12 +27,19 @@ GOOD = make_event()["passback_params"]
 
 
 def assert_same(body: bytes, window: Window = HOUR) -> None:
-    """Compare the bulk validation with that of each item."""
-    quick = judge_answer(decode(body), window, LENGTH)
+    """Compare the bulk validation, in parts of any length, with that of each item."""
     careful = pack(window, validate(decode(body), window, LENGTH))
-    assert sorted(quick.rows) == sorted(careful.rows)
-    assert list(quick.noted) == list(careful.noted)
-    assert (quick.received, quick.repeated, quick.defective) == (careful.received, careful.repeated, careful.defective)
+    for part in (1, 1_000, len(body)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decoding, "_PART", part)
+            quick = judge_body(body, str, window=window, user_id_length=LENGTH)
+        assert sorted(lines(quick)) == sorted(lines(careful))
+        assert list(quick.noted) == list(careful.noted)
+        assert (quick.received, quick.repeated, quick.defective) == (
+            careful.received,
+            careful.repeated,
+            careful.defective,
+        )
 
 
 def spelled(items: list[Any], *, compact: bool = False, escaped: bool = True) -> bytes:
@@ -196,15 +204,15 @@ def test_repeated_name_is_found_however_it_is_spelled() -> None:
         odd = spelled(usual(4)[3:])[1:-2] + extra
         batch = judge_answer(decode(b"[" + good + b", " + odd + b"]"), HOUR, LENGTH)
         assert [item.reason.value for item in batch.rejected] == ["duplicate_name"]
-        assert len(batch.rows) == 3
+        assert len(lines(batch)) == 3
 
 
 def test_name_beyond_the_five_is_passed_over() -> None:
     """A further name, in every event or in one, changes nothing."""
     items = [{**event, "score": "x"} for event in usual(3)]
     batch = judge_answer(decode(spelled(items)), HOUR, LENGTH)
-    assert len(batch.rows) == 3
-    assert batch.rows == judge_answer(decode(spelled(usual(3))), HOUR, LENGTH).rows
+    assert len(lines(batch)) == 3
+    assert lines(batch) == lines(judge_answer(decode(spelled(usual(3))), HOUR, LENGTH))
 
 
 def test_usual_answer_is_not_judged_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,5 +231,5 @@ def test_usual_answer_is_not_judged_item_by_item(monkeypatch: pytest.MonkeyPatch
     batch = judge_answer(decode(spelled(items)), HOUR, LENGTH)
 
     assert len(judged) == 20
-    assert (len(batch.rows), len(batch.rejected)) == (980, 20)
+    assert (len(lines(batch)), len(batch.rejected)) == (980, 20)
     assert all(isinstance(item, Rejected) for _, item in batch.noted)

@@ -15,6 +15,7 @@ import pytest
 
 import get_data
 from app_types import Window
+from source.decoding import decode
 from source.http_client import SourceClient
 from tests.support.events_api import make_event, make_events
 from tests.support.program import DAY, table_rows
@@ -89,7 +90,7 @@ def test_source_with_our_time_or_none_that_says_anything_is_not_warned_of(
     events_api.always(behaviour)
 
     with closing(SourceClient(events_api.settings(), time.monotonic() + 20, threading.Event())) as client:
-        assert len(client.ask(NOON).items) == 0
+        assert len(client.ask(NOON, decode).items) == 0
 
     assert warnings_of(caplog) == []
 

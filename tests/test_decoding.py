@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 
 from exceptions import SourceError, TransientSourceError
 from source import decoding
-from source.decoding import ABSENT, Answer, Item, NoObject, RepeatedName, WireEvent, decode
+from source.decoding import (
+    ABSENT,
+    Answer,
+    Item,
+    NoObject,
+    RepeatedName,
+    UndividedError,
+    WireEvent,
+    decode,
+    decode_in_parts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NAMES = ("lti_user_id", "passback_params", "is_correct", "attempt_type", "created_at")
 EVENT = {
@@ -359,3 +372,71 @@ def test_nesting_of_any_depth_gives_items_or_a_typed_error(depth: int, kind: str
         return
 
     assert [len(answer.raw(index)) > len(nested) for index in range(2)] == [True, True]
+
+
+# In parts
+
+cuttable = st.lists(
+    st.sampled_from(
+        ["},", "}", ",", "{", "[", "]", '"', "\\", ":", "1", " ", '"a"', '{"a":1}', TEXT, TEXT[:-1], "\ufeff"]
+    ),
+    max_size=12,
+)
+
+
+def in_parts(body: bytes, part: int) -> list[Answer]:
+    """Decode part by part, each of so many bytes or a little more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "_PART", part)
+        return list(decode_in_parts(body))
+
+
+def told(answers: Iterable[Answer]) -> list[tuple[object, str]]:
+    """Return all items with their texts."""
+    return [(plain(item), answer.raw(index)) for answer in answers for index, item in enumerate(answer.items)]
+
+
+@settings(patient, max_examples=1_000)
+@given(
+    body=st.one_of(
+        cuttable.map("".join),
+        cuttable.map(lambda pieces: f"[{''.join(pieces)}]"),
+        cuttable.map(lambda pieces: f"[{TEXT},{','.join(pieces)}]"),
+        st.lists(wire_items, max_size=4).map(json.dumps),
+    ),
+    part=st.integers(0, 200),
+)
+@example(body=f"[{TEXT},]", part=1)
+@example(body=f"[{TEXT},,{TEXT}]", part=1)
+@example(body=f'[{TEXT[:-1]}, "more": [{{}}, {{}}]}}, {TEXT}]', part=len(TEXT))
+@example(body=f'[{TEXT[:-1]}, "more": "}}, {{"}}, {TEXT}]', part=len(TEXT))
+@example(body=f'[{TEXT[:-1]}, "more": "\\"}}, {{\\""}}, {TEXT}]', part=len(TEXT))
+def test_parts_make_up_the_whole(body: str, part: int) -> None:
+    """Wherever a body is cut, what comes of its parts is what comes of the whole, or the whole is asked for."""
+    encoded = body.encode()
+    try:
+        answers = in_parts(encoded, part)
+    except UndividedError:
+        return
+    assert told(answers) == told([decode(encoded)])
+
+
+@pytest.mark.parametrize("separator", [",", ", ", ",\n  "])
+@pytest.mark.parametrize("odd", [None, 5, {"lti_user_id": None}, {**EVENT, "created_at": "é"}])
+def test_long_body_is_divided(separator: str, odd: object) -> None:
+    """However the items are set apart, and whatever one of them is, the parts are as long as wished."""
+    texts = [TEXT] * 100
+    if odd is not None:
+        texts[50] = json.dumps(odd, ensure_ascii=False)
+    answers = in_parts(f"[{separator.join(texts)}]".encode(), 10 * len(TEXT))
+
+    assert len(answers) >= 8
+    assert sum(len(answer.items) for answer in answers) == 100
+    assert sum(answer.columns is None for answer in answers) == (odd in (5, {"lti_user_id": None}))
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"]", b"{}", TEXT.encode(), b"<html>", f" [{TEXT}] ".encode()])
+def test_body_that_is_no_plain_array_is_left_undivided(body: bytes) -> None:
+    """What such a body is, the whole tells."""
+    with pytest.raises(UndividedError):
+        in_parts(body, 1)

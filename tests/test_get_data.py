@@ -44,6 +44,7 @@ from tests.support.events_api import (
     short_body,
     status,
 )
+from tests.support.judging import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +69,7 @@ def fetched(api_settings: ApiSettings, window: Window = DAY, **options: Any) -> 
 
 def times(batches: Iterable[Batch]) -> list[datetime]:
     """Return the times of all events, in order."""
-    written = (row.split("\t")[FIELDS.index("created_at")] for batch in batches for row in batch.rows)
+    written = (row.split("\t")[FIELDS.index("created_at")] for batch in batches for row in lines(batch))
     return [datetime.fromisoformat(text + ":00") for text in written]
 
 
@@ -137,7 +138,7 @@ def test_event_of_another_time_is_rejected_where_it_came(events_api: EventsServe
     )
     first, *others = fetched(events_api.settings())
 
-    assert (first.received, len(first.rows)) == (2, 1)
+    assert (first.received, len(lines(first))) == (2, 1)
     assert [item.reason for item in first.rejected] == [Reason.OUTSIDE_WINDOW]
     assert sum(batch.received for batch in others) == 0
 
@@ -319,7 +320,7 @@ def test_unexpected_error_of_a_thread_reaches_the_caller(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(get_data, "judge_answer", fail)
+    monkeypatch.setattr(get_data, "judge_body", fail)
     with pytest.raises(ZeroDivisionError):
         fetched(events_api.settings())
 

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 import source.http_client
 from app_types import Secret, Window
 from exceptions import SourceError, TransientSourceError
+from source.decoding import decode
 from source.http_client import SourceClient, _delay, _retry_after
 from tests.support.events_api import (
     CLIENT_KEY,
@@ -98,13 +99,13 @@ def client_of(api_settings: ApiSettings, *, seconds: float = 20.0, stop: threadi
 def received(api_settings: ApiSettings, window: Window = NOON) -> int:
     """Ask for a window and return the number of items."""
     with closing(client_of(api_settings)) as client:
-        return len(client.ask(window).items)
+        return len(client.ask(window, decode).items)
 
 
 def refusal(api_settings: ApiSettings, *, seconds: float = 20.0, stop: threading.Event | None = None) -> SourceError:
     """Ask in vain and return the error."""
     with closing(client_of(api_settings, seconds=seconds, stop=stop)) as client, pytest.raises(SourceError) as caught:
-        client.ask(NOON)
+        client.ask(NOON, decode)
     return caught.value
 
 
@@ -173,7 +174,7 @@ def test_answer_without_a_length_is_warned_of_once(api: EventsServer, caplog: py
     api.always(close_delimited())
     with closing(client_of(api.settings())) as client:
         for _ in range(3):
-            client.ask(NOON)
+            client.ask(NOON, decode)
 
     assert [record.levelname for record in caplog.records if "length" in record.getMessage()] == ["WARNING"]
 
@@ -799,7 +800,7 @@ def test_trusted_certificate_is_accepted(authority: trustme.CA, tmp_path: Path) 
     with EventsServer(tls_context(authority.issue_cert("127.0.0.1"))) as server:
         server.serve(EVENTS)
         with closing(trusting(client_of(server.settings()), authority, tmp_path)) as client:
-            assert len(client.ask(NOON).items) == 50
+            assert len(client.ask(NOON, decode).items) == 50
 
 
 @pytest.mark.parametrize("case", ["unknown_authority", "other_host", "expired"])
@@ -814,7 +815,7 @@ def test_certificate_that_cannot_be_trusted_ends_it(case: str, authority: trustm
         if case != "unknown_authority":
             trusting(client, authority, tmp_path)
         with closing(client), pytest.raises(SourceError) as caught:
-            client.ask(NOON)
+            client.ask(NOON, decode)
 
         assert server.requests == []
     assert server.refused_handshakes == 1
@@ -848,7 +849,7 @@ def test_old_tls_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
     with EventsServer(context) as server:
         client = trusting(client_of(server.settings(attempts=1)), authority, tmp_path)
         with closing(client), pytest.raises(SourceError):
-            client.ask(NOON)
+            client.ask(NOON, decode)
 
         assert server.requests == []
 
@@ -885,7 +886,7 @@ def test_host_may_be_kept_from_the_proxy(
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with closing(trusting(client_of(server.settings()), authority, tmp_path)) as client:
-            assert len(client.ask(NOON).items) == 50
+            assert len(client.ask(NOON, decode).items) == 50
 
         assert proxy.requests == []
 

@@ -59,7 +59,7 @@ def test_parts_end_where_answers_end(monkeypatch: pytest.MonkeyPatch, at_once: b
 
     def add(spool: Spool) -> None:
         for answer, number in zip(answers, rows, strict=True):
-            spool.add(replace(answer, rows=[*answer.rows] * number))
+            spool.add(replace(answer, blocks=[*answer.blocks] * number))
         spool.finish()
 
     def read(spool: Spool) -> list[tuple[int, datetime | None]]:

@@ -91,7 +91,7 @@ class Comparison:
 
     def add(self, batch: Batch) -> None:
         """Add a part of the day."""
-        rows = "\n".join(batch.rows).encode()
+        rows = b"".join(batch.blocks)
         digests = [hashlib.sha256(each.raw.encode()).hexdigest() for each in batch.rejected]
         self._received += batch.received
         self._rejected += len(digests)

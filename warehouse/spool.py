@@ -38,11 +38,11 @@ class Spool:
     """The events and the rejected ones of one fetch.
 
     Args:
-        run_id: the run that the events are loaded by; each row ends with it.
+        run_id: the run that the events are loaded by; each line ends with it.
     """
 
     def __init__(self, run_id: int) -> None:
-        self._end = f"\t{run_id}\n"
+        self._end = f"\t{run_id}\n".encode()
         self._changed = threading.Condition()
         self._whole = False
         self._abandoned = False
@@ -78,8 +78,8 @@ class Spool:
         with self._changed:
             self._marks.append((self._events.size, batch.window.start))
         try:
-            self._events.append(_joined(batch.rows, self._end))
-            self._rejected.append("".join(_rejected_row(self.rejected + at, item) for at, item in enumerate(rejected)))
+            self._events.append([block.replace(b"\n", self._end) for block in batch.blocks])
+            self._rejected.append([_rejected_row(self.rejected + at, item) for at, item in enumerate(rejected)])
         except OSError as error:
             raise EtlError(
                 "The fetched events cannot be kept in the folder for temporary files, %(folder)s: %(cause)s.",
@@ -208,13 +208,14 @@ class _Store:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (closed by the spool)
         self.size = 0
 
-    def append(self, text: str) -> None:
-        data = text.encode()
+    def append(self, blocks: Sequence[bytes]) -> None:
+        """Append all of them, or nothing that a reader gets to see."""
         with self._changed:
             self._file.seek(self.size)
-            self._file.write(data)
+            for block in blocks:
+                self._file.write(block)
             self._file.flush()
-            self.size += len(data)
+            self.size += sum(map(len, blocks))
             self._changed.notify_all()
 
     def read(self, position: int, size: int) -> bytes:
@@ -226,12 +227,8 @@ class _Store:
             self._file.close()
 
 
-def _joined(rows: Sequence[str], end: str) -> str:
-    return end.join(rows) + end if rows else ""
-
-
-def _rejected_row(number: int, rejected: Rejected) -> str:
+def _rejected_row(number: int, rejected: Rejected) -> bytes:
     """Write a rejected event with its place; its text is ASCII JSON, so only backslashes need an escape."""
     digest = hashlib.sha256(rejected.raw.encode()).hexdigest()
     raw = rejected.raw.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    return f"{number}\t{rejected.reason.value}\t\\\\x{digest}\t{raw}\n"
+    return f"{number}\t{rejected.reason.value}\t\\\\x{digest}\t{raw}\n".encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app_types import Rejected
-from source.bulk import judge_answer
+from source.bulk import judge_answer, judge_body
 from source.decoding import decode
 from source.rows import pack
 from source.validation import judge, validate
@@ -19,7 +19,12 @@ LENGTH = 32
 
 def answered(body: bytes, window: Window) -> Batch:
     """Return what a fetch makes of a body."""
-    return judge_answer(decode(body), window, LENGTH)
+    return judge_body(body, str, window=window, user_id_length=LENGTH)
+
+
+def lines(batch: Batch) -> list[str]:
+    """Return the events of a batch as they are written for the database, each a line without its end."""
+    return b"".join(batch.blocks).decode().split("\n")[:-1]
 
 
 def judged(body: bytes, window: Window) -> list[str]:
@@ -30,7 +35,7 @@ def judged(body: bytes, window: Window) -> list[str]:
     answer = decode(body)
     batch = judge_answer(answer, window, LENGTH)
     slow = pack(window, validate(answer, window, LENGTH))
-    assert sorted(batch.rows) == sorted(slow.rows)
+    assert sorted(lines(batch)) == sorted(lines(slow))
     assert (batch.received, batch.repeated, batch.defective) == (slow.received, slow.repeated, slow.defective)
     assert batch.rejected == slow.rejected
     items = [judge(answer, index, window, LENGTH) for index in range(len(answer.items))]
