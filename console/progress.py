@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
     from app_types import Progress
     from messages import Messages
@@ -37,8 +36,8 @@ class DaysBar:
     done: int = 0
     failed: int = 0
     started: float = field(default_factory=time.monotonic)
-    _days: TaskID = field(init=False, default=TaskID(0))
-    _windows: TaskID = field(init=False, default=TaskID(0))
+    _days: TaskID = field(init=False)
+    _windows: TaskID = field(init=False)
 
     def __post_init__(self) -> None:
         if self.bar:
@@ -110,6 +109,8 @@ def days_bar(console: Console, total: int, messages: Messages) -> Iterator[DaysB
 
 
 def _bar(console: Console, *, is_transient: bool) -> Bar:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -117,7 +118,7 @@ def _bar(console: Console, *, is_transient: bool) -> Bar:
         TimeElapsedColumn(),
     )
     # Standard output may belong to a machine: nothing that is printed there is to be led astray.
-    return Bar(*columns, console=console, transient=is_transient, redirect_stdout=False, redirect_stderr=False)
+    return Progress(*columns, console=console, transient=is_transient, redirect_stdout=False, redirect_stderr=False)
 
 
 def _mover(bar: Bar, task: TaskID, messages: Messages) -> Callable[[Progress], None]:
