@@ -1,4 +1,4 @@
-"""Makes ready what draws the report, half a second's work, in the background while the database has work to do."""
+"""Makes ready what draws the report, in the background while the database has work to do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ def prepare() -> None:
 
 def _prepare() -> None:
     with suppress(Exception):  # told where the library is used
-        from report import charts, rendering
-
-        charts.import_libraries()
         import xlsxwriter  # type: ignore[import-untyped]  # noqa: F401
+
+        from report import rendering
 
         rendering.prepare()

@@ -52,9 +52,9 @@ SEEN = """
   return [...document.querySelectorAll('figure')].map(figure => {
     const drawings = [...figure.querySelectorAll('svg')].filter(svg => shown(svg.getBoundingClientRect()));
     const marks = {};
-    for (const mark of drawings.flatMap(svg => [...svg.querySelectorAll('path[class],use[class]')])) {
-      const box = mark.getBoundingClientRect();
-      if (box.width + box.height > 0) marks[mark.getAttribute('class')] = (marks[mark.getAttribute('class')] || 0) + 1;
+    for (const mark of drawings.flatMap(svg => [...svg.querySelectorAll('g[class] > *')])) {
+      const box = mark.getBoundingClientRect(), name = mark.parentElement.getAttribute('class');
+      if (box.width + box.height > 0) marks[name] = (marks[name] || 0) + 1;
     }
     const box = drawings[0].getBoundingClientRect();
     const letters = [...drawings[0].querySelectorAll('text')].map(text => text.getBoundingClientRect().height);

@@ -91,8 +91,7 @@ class ForkServer:
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             cwd=HOME,
-            # numpy's threads would not survive the fork; two programs at once need no more than the two cores
-            env=environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env=environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
