@@ -36,7 +36,7 @@ CONSOLE_EVENTS = 5
 _FILE_NAME = re.compile(r"etl_(\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2})(?:_(\d{1,3}))?\.log", re.ASCII)
 _MOST_FILES_A_SECOND = 999
 _LIBRARIES = ("urllib3", "requests", "google", "gspread", "asyncio", "mail.log", "charset_normalizer")
-_CHATTERING = ("matplotlib",)  # tells at DEBUG of every font of the machine
+_CHATTERING = ("PIL",)  # Pillow tells at DEBUG of every piece of a picture
 _LEVELS = {
     logging.DEBUG: "debug",
     logging.INFO: "info",

@@ -163,7 +163,7 @@ def _draw(chart: Chart, width: int, pen: Pen) -> None:
     plot = _plot(chart, width, named, legend)
     _draw_axes(chart, plot, named, pen)
     if chart.empty:
-        pen.text(chart.summary, (plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2, "middle", LETTERS + 2)
+        pen.write(chart.summary, (plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2, "middle", LETTERS + 2)
         return
     for series in chart.series:
         look = _look(chart, series)
@@ -174,7 +174,7 @@ def _draw(chart: Chart, width: int, pen: Pen) -> None:
             _draw_line(series, look, plot, marks, chart.partial)
     for place, (label, x, y) in enumerate(legend):
         _draw_sign(chart, place, x, y, pen)
-        pen.text(label, x + _SIGN + _BEHIND_SIGN, y, "start")
+        pen.write(label, x + _SIGN + _BEHIND_SIGN, y, "start")
 
 
 def _ticks(chart: Chart) -> tuple[Tick, ...]:
@@ -201,12 +201,12 @@ def _draw_axes(chart: Chart, plot: _Plot, named: Sequence[int], pen: Pen) -> Non
     quiet: dict[str, str | float] = {"fill": "none", "stroke": QUIET, "stroke-width": 0.8}
     for tick in _ticks(chart):
         y = plot.y(tick.value)
-        pen.text(tick.text, plot.left - _GAP, y, "end")
+        pen.write(tick.text, plot.left - _GAP, y, "end")
         if tick.value:
             pen.mark("path", {**quiet, "stroke-opacity": 0.3}, d=path("M", plot.left, y, "H", plot.right))
     pen.mark("path", {**quiet, "stroke-opacity": 0.7}, d=path("M", plot.left, plot.bottom, "H", plot.right))
     for step in named:
-        pen.text(chart.x[step], plot.x(step), plot.bottom + _GAP + 0.4 * LETTERS, "middle")
+        pen.write(chart.x[step], plot.x(step), plot.bottom + _GAP + 0.4 * LETTERS, "middle")
 
 
 def _named(chart: Chart, *, every: int) -> Sequence[int]:

@@ -46,7 +46,7 @@ class Pen:
         """Return a pen for marks that look alike; those of a series have its key as their class."""
         return Pen(self.mark("g", style, **({"class": key} if key else {})), self.plain)
 
-    def text(self, text: str, x: float, y: float, anchor: str, size: float = LETTERS) -> None:
+    def write(self, text: str, x: float, y: float, anchor: str, size: float = LETTERS) -> None:
         """Write a text whose capitals have their middle at this height."""
         larger = {} if size == LETTERS else {"font-size": f"{number(size)}px"}
         self.mark("text", {**larger, "text-anchor": anchor, "fill": INK}, x=x, y=y + 0.36 * size).text = text

@@ -488,6 +488,17 @@ def test_libraries_are_quiet_unless_debugging(tmp_path: Path, monkeypatch: pytes
         assert content(path).count("a word") == expected
 
 
+def test_pictures_leave_no_trace_in_the_log(tmp_path: Path) -> None:
+    """With LOG_LEVEL=DEBUG, too, the log does not tell of which pieces a letter's picture consists."""
+    from report import charts
+    from tests.support.reports import report_on
+
+    with logged(tmp_path, level="DEBUG") as path:
+        charts.png(report_on().hours_chart)
+
+    assert content(path) == ""
+
+
 def test_warnings_of_python_are_logged(tmp_path: Path) -> None:
     """A warning goes to the log instead of to standard error, in one line on the console."""
     console = Console()
