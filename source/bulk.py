@@ -17,7 +17,7 @@ import msgspec
 from app_types import AttemptType, Batch, Event, Rejected
 from source.decoding import UndividedError, decode, decode_in_parts
 from source.passback import PlainPassback
-from source.rows import CORRECT, block, key, pack, row, written
+from source.rows import CORRECT, block, key, key_in, pack, row, written
 from source.validation import MOST_FIELD_BYTES, judge, validate
 
 if TYPE_CHECKING:
@@ -65,9 +65,23 @@ def _judge_in_parts(body: bytes, window: Window, user_id_length: int) -> Batch |
         return None
     if len(judged) == 1:
         return judged[0].batch
-    if len(set().union(*(part.moments for part in judged))) < sum(len(part.moments) for part in judged):
-        return None  # events of two parts may have one key
+    if _share_keys(judged):
+        return None
     return _together(window, [part.batch for part in judged])
+
+
+def _share_keys(parts: Sequence[_Judged]) -> bool:
+    """Tell whether an event of one part has the key of one in another; few have as much as a moment in common."""
+    seen: set[str] = set()
+    shared: set[str] = set()
+    for part in parts:
+        shared |= seen & part.moments
+        seen |= part.moments
+    if not shared:
+        return False
+    rows = (line for part in parts for data in part.batch.blocks for line in data.decode().split("\n")[:-1])
+    keys = [key for key in map(key_in, rows) if key[0] in shared]
+    return len(set(keys)) < len(keys)
 
 
 def _together(window: Window, batches: Sequence[Batch]) -> Batch:
@@ -76,7 +90,7 @@ def _together(window: Window, batches: Sequence[Batch]) -> Batch:
     return Batch(
         window=window,
         received=sum(batch.received for batch in batches),
-        blocks=[block for batch in batches for block in batch.blocks],
+        blocks=[data for batch in batches for data in batch.blocks],
         repeated=sum(batch.repeated for batch in batches),
         defective=sum(batch.defective for batch in batches),
         noted=[
@@ -218,8 +232,9 @@ class _Judge:
         """Read each literal by itself, and note those that are not usual after all."""
         passbacks = []
         for index in self._usual(range(self._count)):
+            text = self._texts[index]
             try:
-                passbacks.append(_passback.decode(self._texts[index].replace("'", '"')))
+                passbacks.append(_passback.decode(text.replace("'", '"') if text.count("'") == _QUOTES else ""))
             except msgspec.MsgspecError:
                 self._odd.add(index)
         return passbacks
@@ -232,8 +247,8 @@ class _Judge:
             f"\t{passback.lis_outcome_service_url}\t{CORRECT[result]}\t{kind}\t{{}}\n"
             for user, moment, passback, result, kind in zip(users, moments, passbacks, results, kinds, strict=True)
         ]
-        others = self._judged()
-        valid = [(index, item) for index, item in others if isinstance(item, Event)]
+        others = self._judge_odd()
+        valid = [(index, item) for index, _, item in others if isinstance(item, Event)]
         received, repeated = len(rows) + len(others), 0
         all_moments = {*moments, *(written(item.created_at) for _, item in valid)}
         if len(all_moments) == len(moments) + len(valid):
@@ -248,12 +263,12 @@ class _Judge:
             blocks=block(rows),
             repeated=repeated,
             defective=sum(bool(item.defects) for _, item in valid),
-            noted=[(index, item) for index, item in others if isinstance(item, Rejected) or item.defects],
+            noted=[(place, item) for _, place, item in others if isinstance(item, Rejected) or item.defects],
         )
         return _Judged(batch, all_moments)
 
-    def _judged(self) -> list[tuple[int, Event | Rejected]]:
-        """Judge what is not usual by itself; the places count the events of the window alone."""
+    def _judge_odd(self) -> list[tuple[int, int, Event | Rejected]]:
+        """Judge what is not usual by itself: its place in the answer, that among the events of the window, and it."""
         judged = []
         left_out = 0
         for index in sorted(self._odd):
@@ -261,7 +276,7 @@ class _Judge:
             if item is None:
                 left_out += 1
             else:
-                judged.append((index - left_out, item))
+                judged.append((index, index - left_out, item))
         return judged
 
     def _last(
@@ -279,7 +294,7 @@ class _Judge:
         placed: list[tuple[int, tuple[object, ...], str]] = list(zip(places, keys, rows, strict=True))
         for index, item in valid:
             placed.append((index, (written(item.created_at), *key(item)[1:]), row(item)))
-        placed.sort()
+        placed.sort(key=itemgetter(0))
         return list({identity: text for _, identity, text in placed}.values())
 
     def _note(self, odd: list[bool]) -> None:

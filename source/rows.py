@@ -81,6 +81,12 @@ def key(event: Event) -> tuple[object, ...]:
     return event.created_at, event.user_id, event.attempt_type, event.lis_result_sourcedid
 
 
+def key_in(line: str) -> tuple[str, ...]:
+    """Return what makes the event of a row one, as it is written there; its moment comes first."""
+    user_id, created_at, _, sourcedid, _, _, attempt_type, _ = line.split("\t")
+    return created_at.removesuffix("+00"), user_id, attempt_type, sourcedid
+
+
 def _text(value: str | None) -> str:
     """Write a text; a backslash, a tab or a line end would otherwise end field, row or load."""
     return "\\N" if value is None else value.translate(_ESCAPES)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app_types import Rejected, Window
+from app_types import Batch, Rejected, Window
 from source import bulk, decoding
 from source.bulk import judge_answer, judge_body
 from source.decoding import Answer, decode
@@ -145,6 +145,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 
+NOON = "2023-04-01 12:00:00.000000"
+END = "2023-04-01 13:00:00.000000"
+"""A moment that is the next window's."""
+
 PIECES = [GOOD, GOOD[:-1], GOOD[1:], "{'", "'}", "{", "}", ",", "\n", "'", ": ", "'a'", "{}"]
 
 
@@ -159,13 +163,38 @@ def answers(draw: st.DrawFn) -> list[Any]:
     for other in others:
         items.insert(draw(st.integers(0, len(items))), other)
     items += [dict(item) for item in items if isinstance(item, dict) and draw(st.integers(0, 9)) == 0]
-    return items
+    if draw(st.booleans()):
+        items.insert(0, make_event(created_at=END))
+    if draw(st.booleans()):
+        near = draw(st.sampled_from([make_event(created_at=NOON), *usual(1)]))
+        name = draw(st.sampled_from(sorted(VALUES)))
+        items.append({**near, name: draw(VALUES[name])})
+    shuffled: list[Any] = draw(st.permutations(items))
+    return shuffled
 
 
 @settings(max_examples=1_500, deadline=None)
 @given(answers(), st.booleans(), st.booleans())
 @example([], True, True)
 @example([*usual(3), make_event(passback_params=f"{GOOD},{GOOD}"), make_event(passback_params="")], False, True)
+@example(
+    [
+        make_event(created_at=END),
+        make_event(created_at=NOON),
+        make_event(created_at=NOON, passback_params=None),
+    ],
+    False,
+    True,
+)
+@example(
+    [
+        *[make_event(created_at=END)] * 3,
+        make_event(created_at=NOON, attempt_type="submit", is_correct=0),
+        make_event(created_at=NOON.replace(" ", "T"), attempt_type="submit", is_correct=1),
+    ],
+    False,
+    True,
+)
 def test_bulk_validation_decides_as_that_of_each_item(items: list[Any], compact: bool, escaped: bool) -> None:
     """Rows, rejected events, defects, repeated keys and counts are the same, however the answer is spelled."""
     try:
@@ -183,6 +212,7 @@ def test_bulk_validation_decides_as_that_of_each_item(items: list[Any], compact:
         max_size=4,
     )
 )
+@example([f"{GOOD[:-1]},{GOOD[1:]}"])
 def test_no_literal_is_completed_by_another(texts: list[str]) -> None:
     """Literals are read together, yet each has to be whole by itself: no sum of wrong parts makes it look right."""
     events = [{**event, "passback_params": text} for event, text in zip(usual(len(texts)), texts, strict=True)]
@@ -233,3 +263,23 @@ def test_usual_answer_is_not_judged_item_by_item(monkeypatch: pytest.MonkeyPatch
     assert len(judged) == 20
     assert (len(lines(batch)), len(batch.rejected)) == (980, 20)
     assert all(isinstance(item, Rejected) for _, item in batch.noted)
+
+
+@pytest.mark.parametrize(("passback", "whole"), [(GOOD.replace(": ''", ": 'k'"), 1), (GOOD.replace("lms.", "lti."), 0)])
+def test_moment_in_common_does_not_make_an_answer_be_read_twice(
+    monkeypatch: pytest.MonkeyPatch, passback: str, whole: int
+) -> None:
+    """Only where two parts hold an event of one key, and not just of one moment, the answer is judged as a whole."""
+    first, *others = usual(50)
+    body = spelled([first, *others, {**first, "passback_params": passback}])
+    judged: list[int] = []
+
+    def noted(answer: Answer, window: Window, length: int, **options: bool) -> Batch:
+        judged.append(len(answer.items))
+        return judge_answer(answer, window, length, **options)
+
+    monkeypatch.setattr(decoding, "_PART", 5_000)
+    monkeypatch.setattr(bulk, "judge_answer", noted)
+    batch = judge_body(body, str, window=HOUR, user_id_length=LENGTH)
+
+    assert (judged, batch.received, batch.repeated) == ([51] * whole, 51, whole)
