@@ -27,7 +27,7 @@ def write_calendar(job: Job, database: Database) -> Path:
     """Write the calendar of every day that is known.
 
     Raises:
-        ReportError: it could not be drawn or written; an older one is whole.
+        ReportError: it could not be written; an older one is whole.
     """
     from report.calendar import CalendarDay, write_index
     from warehouse import calendar

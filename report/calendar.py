@@ -159,7 +159,7 @@ def write_index(
         prepared_at: an aware moment in the operator's zone; its date is today.
 
     Raises:
-        ReportError: it could not be drawn or written; an older one is whole.
+        ReportError: it could not be written; an older one is whole.
     """
     pages = {day.date: page_name(day.date) for day in days}
     calendar = _Calendar(

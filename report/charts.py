@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
@@ -92,11 +93,16 @@ def png(chart: Chart, *, width: int = 640, scale: int = 2) -> bytes:
     """Draw a chart as a PNG on white, for a letter: so many times finer than the `width` that it is shown in.
 
     Its letters are the same on every machine, whatever fonts that has.
+
+    Raises:
+        OSError: the font that was installed with the program cannot be read.
     """
     import resvg_py
     from font_roboto import Roboto  # type: ignore[import-untyped]
     from PIL import Image
 
+    with Path(Roboto).open("rb"):
+        pass  # without its font resvg would leave out all words, and not say so
     root = _ground(chart, width)
     _draw(chart, width, Pen(root, plain=True))
     drawn = resvg_py.svg_to_bytes(

@@ -50,7 +50,7 @@ def write_page(content: DayContent, folder: Path) -> Path:
         folder: made if it is missing.
 
     Raises:
-        ReportError: the page could not be drawn or written; an older one is whole.
+        ReportError: the page could not be written; an older one is whole.
     """
     path = folder / page_name(content.date, content.mode)
     put_page(path, page_html(content))
@@ -69,9 +69,6 @@ def page_html(content: DayContent, *, alone: bool = False) -> str:
     Args:
         content: the day.
         alone: leave out the link to the calendar, for a page that travels without it.
-
-    Raises:
-        ReportError: it could not be drawn.
     """
     messages = Messages(content.language)
     return render(
@@ -93,9 +90,6 @@ def figure(chart: Chart, table: Table, columns: Collection[str] = ()) -> Figure:
         chart: the chart.
         table: holds the numbers behind it.
         columns: the keys of the columns that do; all of them where none is named.
-
-    Raises:
-        ReportError: it could not be drawn.
     """
     shown = [place for place, column in enumerate(table.columns) if not columns or column.key in columns]
     numbers = replace(

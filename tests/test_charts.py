@@ -451,6 +451,13 @@ def test_letters_of_a_png_are_drawn() -> None:
     assert len(set(pictures)) == 5
 
 
+def test_png_without_its_font_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A picture without words is not passed for a good one."""
+    monkeypatch.setattr("font_roboto.Roboto", str(tmp_path / "none.ttf"))
+    with pytest.raises(FileNotFoundError):
+        png(_with_a_name("Cat"))
+
+
 def test_png_is_the_same_whatever_fonts_a_machine_has() -> None:
     """No font of the machine takes part, not even for a sign that ours has not: each of those is the same box."""
     assert png(_with_a_name("\N{RIGHTWARDS ARROW}")) == png(_with_a_name("\N{HIRAGANA LETTER A}"))
