@@ -43,6 +43,7 @@ class Killer:
         loading = is_loading(self._arena.outside)
         if run.kill() != _SIGKILLED:
             assert run.code == 0, run.told
+            self.moments.came_late()
             return None
         self._arena.wait_until_alone()
         committed = self._arena.seen().loads > old.loads
