@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from config import ApiSettings
+    from source.http_client import Reader
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class _Workers:
                 task.future.set_exception(error)
         client.close()
 
-    def _reader(self, window: Window) -> Callable[[bytes, Callable[[str], str]], Batch]:
+    def _reader(self, window: Window) -> Reader[Batch]:
         """Return what validates the body of an answer to a window."""
         return partial(judge_body, window=window, user_id_length=self._settings.user_id_length, note_all=self._note_all)
 

@@ -19,7 +19,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from urllib.parse import quote, quote_plus
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _Read = TypeVar("_Read")
+Reader: TypeAlias = "Callable[[bytes, Callable[[str], str]], _Read]"
+"""Makes something of a body; takes what strikes out of the source's own words what an error must not show."""
 
 CONNECT_TIMEOUT: Final = 10.0
 MOST_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -105,13 +107,12 @@ class SourceClient:
         """Close the connections of the session."""
         self._session.close()
 
-    def ask(self, window: Window, read: Callable[[bytes, Callable[[str], str]], _Read]) -> _Read:
+    def ask(self, window: Window, read: Reader[_Read]) -> _Read:
         """Return the answer to a window, trying again what may pass.
 
         Args:
             window: what to ask for.
-            read: makes of a body what is returned; its second argument takes out of the source's own words what an
-                error must not show. A body that it refuses with a transient error is asked for again.
+            read: makes of the body what is returned; one that it refuses with a transient error is asked for again.
 
         Raises:
             DenseWindowError: the answer is longer than it should be, and the window can be divided.
@@ -140,7 +141,7 @@ class SourceClient:
                     raise
         raise AssertionError  # the last attempt returns or raises
 
-    def _ask_once(self, window: Window, read: Callable[[bytes, Callable[[str], str]], _Read]) -> _Read:
+    def _ask_once(self, window: Window, read: Reader[_Read]) -> _Read:
         try:
             return read(self._get(window), self._without_key)
         except SourceError as error:

@@ -79,7 +79,8 @@ class Spool:
             self._marks.append((self._events.size, batch.window.start))
         try:
             self._events.append([block.replace(b"\n", self._end) for block in batch.blocks])
-            self._rejected.append([_rejected_row(self.rejected + at, item) for at, item in enumerate(rejected)])
+            rows = (_rejected_row(self.rejected + at, item) for at, item in enumerate(rejected))
+            self._rejected.append([b"".join(rows)])
         except OSError as error:
             raise EtlError(
                 "The fetched events cannot be kept in the folder for temporary files, %(folder)s: %(cause)s.",
