@@ -98,7 +98,7 @@ class Terminal:
             with self._days.windows(title) as update:
                 yield update
             return
-        if not self._rich().is_terminal:
+        if not self._draws:
             yield lambda _: None
             return
         from console.progress import progress_bar
@@ -120,7 +120,7 @@ class Terminal:
         if total < 2:
             yield DaysBar(total, messages)
             return
-        drawn = days_bar(self._rich(), total, messages) if self._rich().is_terminal else None
+        drawn = days_bar(self._rich(), total, messages) if self._draws else None
         self._is_quiet = is_quiet
         try:
             with drawn or nullcontext(DaysBar(total, messages)) as bar:
@@ -141,6 +141,11 @@ class Terminal:
         """Say what is done now, where the days of a range are shown."""
         if self._days is not None:
             self._days.step(title)
+
+    @property
+    def _draws(self) -> bool:
+        """Whether bars can be drawn; where there is no terminal, `rich` need not be loaded to know."""
+        return self._stream.isatty() and self._rich().is_terminal
 
     def _rich(self) -> Console:
         if self._console is None:

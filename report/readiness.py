@@ -13,6 +13,7 @@ def prepare() -> None:
 
 def _prepare() -> None:
     with suppress(Exception):  # told where the library is used
+        import rich.table  # noqa: F401  (the summary)
         import xlsxwriter  # type: ignore[import-untyped]  # noqa: F401
 
         from report import rendering
