@@ -7,8 +7,9 @@ exact or too strict, never too lenient: whatever is not usual is judged by `vali
 from __future__ import annotations
 
 import re
+import string
 from datetime import date
-from itertools import accumulate, compress
+from itertools import accumulate, compress, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,7 +22,7 @@ from source.rows import CORRECT, block, key, key_in, pack, row, written
 from source.validation import MOST_FIELD_BYTES, judge, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from app_types import Window
     from source.decoding import Answer, Columns
@@ -30,7 +31,8 @@ _moment = re.compile(r"\d{4}-\d\d-\d\d (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}"
 _SHAPE: Final = b"0000-00-00 00:00:00.000000\n"
 _TO_SHAPE: Final = bytes.maketrans(b"123456789", b"000000000")
 _MINUTE, _SECOND = _SHAPE.index(b":") + 1, _SHAPE.rindex(b":") + 1
-_user_id_characters = re.compile(r"[0-9A-Za-z._-]*", re.ASCII)
+_USER_ID_CHARACTERS: Final = string.digits.encode() + string.ascii_letters.encode() + b"._-"
+_user_id = re.compile(f"[{_USER_ID_CHARACTERS.decode()}]*")
 _passback = msgspec.json.Decoder(PlainPassback)
 _KINDS: Final = frozenset(AttemptType)
 _RESULTS: Final = frozenset({None, 0, 1})
@@ -72,6 +74,8 @@ def _judge_in_parts(body: bytes, window: Window, user_id_length: int) -> Batch |
 
 def _share_keys(parts: Sequence[_Judged]) -> bool:
     """Tell whether an event of one part has the key of one in another; few have as much as a moment in common."""
+    if all(part.last < following.first for part, following in pairwise(parts)):
+        return False  # as sources send them: in the order of time
     seen: set[str] = set()
     shared: set[str] = set()
     for part in parts:
@@ -114,17 +118,24 @@ def judge_answer(answer: Answer, window: Window, user_id_length: int, *, note_al
 
 
 class _Judged(NamedTuple):
-    """What became of an answer or a part of one, and the moments of its valid events, as texts."""
+    """What became of an answer or a part of one, the moments of its valid events as texts, and what bounds them."""
 
     batch: Batch
     moments: set[str]
+    first: str
+    last: str
 
 
 def _judge_part(answer: Answer, window: Window, user_id_length: int) -> _Judged:
     if answer.columns and answer.items:
         return _Judge(answer, answer.columns, window, user_id_length).judged()
     items = validate(answer, window, user_id_length)
-    return _Judged(pack(window, items), {written(item.created_at) for item in items if isinstance(item, Event)})
+    moments = {written(item.created_at) for item in items if isinstance(item, Event)}
+    return _Judged(pack(window, items), moments, *_span(moments))
+
+
+def _span(moments: Collection[str]) -> tuple[str, str]:
+    return min(moments, default=""), max(moments, default="")
 
 
 class _Judge:
@@ -138,6 +149,7 @@ class _Judge:
         self._columns = columns
         self._count = len(answer.items)
         self._odd: set[int] = set()
+        self._span: tuple[str, str] | None = None
 
     def judged(self) -> _Judged:
         """Return the answer validated."""
@@ -151,8 +163,9 @@ class _Judge:
         users, length = self._users, self._length
         if self._columns.lti_user_id.types != {str} or set(map(len, users)) != {length}:
             self._note([type(user) is not str or len(user) != length for user in users])
-        if not _user_id_characters.fullmatch("".join(self._usual(users))):
-            self._note([type(user) is not str or not _user_id_characters.fullmatch(user) for user in users])
+        joined = "".join(self._usual(users)) if self._odd else self._columns.lti_user_id.joined
+        if joined.encode("utf-8", "replace").translate(None, _USER_ID_CHARACTERS):
+            self._note([type(user) is not str or not _user_id.fullmatch(user) for user in users])
 
     def _check_kinds_and_results(self) -> None:
         """Compare the kind of each event with its result, too: only a submit has one."""
@@ -168,8 +181,8 @@ class _Judge:
         """Compare moments as texts: they sort like the moments themselves, once the dates are known to exist."""
         moments = self._moments
         start, end = written(self._window.start), written(self._window.end)
-        if self._columns.created_at.types == {str} and _are_clock_times(moments):
-            first, last = min(moments), max(moments)
+        if self._columns.created_at.types == {str} and _are_clock_times(self._columns.created_at.joined, self._count):
+            first, last = self._span = _span(moments)
             is_one_day = first[:10] == last[:10] and last[11:13] < "24"
             if start <= first and last < end and is_one_day and _exists(first[:10]):
                 return
@@ -217,7 +230,7 @@ class _Judge:
         leaves no room for a field that stands twice.
         """
         texts = self._usual(self._texts)
-        lines = "\n".join(texts)
+        lines = "\n".join(texts) if self._odd else self._columns.passback_params.joined
         if not all(texts) or lines.count("'") != _QUOTES * len(texts):
             return None
         if set(map(_beginning, texts)) != {"{"} or set(map(_ending, texts)) != {"}"}:
@@ -265,7 +278,7 @@ class _Judge:
             defective=sum(bool(item.defects) for _, item in valid),
             noted=[(place, item) for _, place, item in others if isinstance(item, Rejected) or item.defects],
         )
-        return _Judged(batch, all_moments)
+        return _Judged(batch, all_moments, *(self._span or _span(all_moments)))
 
     def _judge_odd(self) -> list[tuple[int, int, Event | Rejected]]:
         """Judge what is not usual by itself: its place in the answer, that among the events of the window, and it."""
@@ -309,10 +322,10 @@ class _Judge:
         return [value for index, value in enumerate(column) if index not in odd]
 
 
-def _are_clock_times(moments: Sequence[str]) -> bool:
-    """Tell whether all of these look like moments with minutes and seconds that there are; hours are not looked at."""
-    lines = ("\n".join(moments) + "\n").encode("utf-8", "replace")
-    if lines.translate(_TO_SHAPE) != _SHAPE * len(moments):
+def _are_clock_times(joined: str, count: int) -> bool:
+    """Tell whether so many lines look like moments with minutes and seconds that there are, whatever their hours."""
+    lines = (joined + "\n").encode("utf-8", "replace")
+    if lines.translate(_TO_SHAPE) != _SHAPE * count:
         return False
     length = len(_SHAPE)
     return max(lines[_MINUTE::length]) < ord("6") and max(lines[_SECOND::length]) < ord("6")

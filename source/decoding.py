@@ -67,14 +67,21 @@ class UndividedError(Exception):
 
 
 class Column(NamedTuple):
-    """The values of one name in all items of an answer, and which types there are among them."""
+    """The values of one name in all items of an answer, which types there are among them, and all texts in one.
+
+    `joined` is empty unless all values are texts, and unless something is to be looked for in all of them at once.
+    """
 
     values: list[Any]
     types: set[type]
+    joined: str = ""
 
 
 class Columns(NamedTuple):
-    """An answer whose items are objects with all names, each name once."""
+    """An answer whose items are objects with all names, each name once.
+
+    Students are joined without anything between them, dict literals and moments as lines.
+    """
 
     lti_user_id: Column
     passback_params: Column
@@ -116,16 +123,23 @@ class Answer:
 
 def _columns(events: Sequence[WireEvent]) -> Columns:
     return Columns(
-        _column([event.lti_user_id for event in events]),
-        _column([event.passback_params for event in events]),
+        _text_column([event.lti_user_id for event in events], ""),
+        _text_column([event.passback_params for event in events], "\n"),
         _column([event.is_correct for event in events]),
         _column([event.attempt_type for event in events]),
-        _column([event.created_at for event in events]),
+        _text_column([event.created_at for event in events], "\n"),
     )
 
 
 def _column(values: list[Any]) -> Column:
     return Column(values, set(map(type, values)))
+
+
+def _text_column(values: list[Any], separator: str) -> Column:
+    try:
+        return Column(values, {str}, separator.join(values))
+    except TypeError:  # one is no text
+        return _column(values)
 
 
 def decode(body: bytes, hide: Callable[[str], str] = str) -> Answer:
@@ -173,12 +187,13 @@ def decode_in_parts(body: bytes) -> Iterator[Answer]:
     array = body.removeprefix(codecs.BOM_UTF8)
     if array[:1] != b"[" or array[-1:] != b"]":
         raise UndividedError
+    view = memoryview(array)  # a part is copied but once
     begin, last = 1, len(array) - 1
     while begin <= last:
         cut = array.find(b"},", begin + _PART, last)
         end = last if cut < 0 else cut + 1
         try:
-            answer = decode(b"[%b]" % array[begin:end])
+            answer = decode(b"".join((b"[", view[begin:end], b"]")))
         except SourceError:
             raise UndividedError from None
         if begin > 1 and not answer.items:  # there was a comma before nothing
