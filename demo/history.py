@@ -14,8 +14,7 @@ import daily_stats
 import put_data
 from app_types import Figures, MailOutcome, Mode, Progress, RunStatus, SheetOutcome
 from demo.generator import placed_events
-from source.bulk import judge_answer
-from source.decoding import decode
+from source.bulk import judge_body
 from source.windows import day_of
 from warehouse import ledger, revisions
 from warehouse.migrations import migrate
@@ -64,7 +63,8 @@ def _load(database: Database, date_: date, settings: Settings) -> int:
     # A day of the operator's zone touches up to three days of the source, which thinks in UTC.
     near = (placed for offset in (-1, 0, 1) for placed in placed_events(date_ + timedelta(days=offset)))
     inside = [placed.event for placed in near if start <= placed.moment < end]
-    batch = judge_answer(decode(json.dumps(inside).encode()), day.window, settings.api.user_id_length)
+    body = json.dumps(inside).encode()
+    batch = judge_body(body, str, window=day.window, user_id_length=settings.api.user_id_length)
     with database.locked_day(date_):
         run_id = ledger.begin(database, day)
         put_data.load(database, run_id, day, [batch])

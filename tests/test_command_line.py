@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -291,6 +293,20 @@ def test_nothing_is_claimed_before_a_day_is_done_nor_after_the_last() -> None:
     assert before == "0 of 3"
     assert first == "1 of 3 · failed: 1 · about 4 min left"
     assert bar.told() == "3 of 3 · failed: 1"
+
+
+def test_what_draws_bars_is_not_loaded_where_there_is_no_terminal() -> None:
+    """The first request of a run by cron does not wait for it, and a file gets no bars, whatever the environment."""
+    program = (
+        "import io, sys; from app_types import Language, Progress; from messages import Messages\n"
+        "from console.terminal import Terminal\n"
+        "terminal = Terminal(stream := io.StringIO())\n"
+        "with terminal.progress('Fetching', Messages(Language.ENGLISH)) as update: update(Progress(1, 2, 10))\n"
+        "print(sorted({'rich', 'rich.console', 'rich.progress'}.intersection(sys.modules)), [stream.getvalue()])"
+    )
+    environment = {**os.environ, "FORCE_COLOR": "1"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=HOME, env=environment, capture_output=True, check=True)
+    assert done.stdout.split() == [b"[]", b"['']"]
 
 
 def test_table_lines_up_letters_of_every_width_and_leaves_markup_alone() -> None:
