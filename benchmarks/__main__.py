@@ -34,6 +34,8 @@ def main() -> None:
     """Measure what was asked for and print the tables."""
     options = _options()
     print(_machine(), flush=True)
+    if options.draw:
+        options.draw.mkdir(parents=True, exist_ok=True)
     settings = {"commit_delay": str(options.commit_delay), "commit_siblings": "0"} if options.commit_delay else {}
     with bench_server(settings) as server:
         for part in options.only:

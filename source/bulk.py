@@ -22,7 +22,7 @@ from source.rows import CORRECT, block, key, key_in, pack, row, written
 from source.validation import MOST_FIELD_BYTES, judge, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from app_types import Window
     from source.decoding import Answer, Columns
@@ -134,8 +134,10 @@ def _judge_part(answer: Answer, window: Window, user_id_length: int) -> _Judged:
     return _Judged(pack(window, items), moments, *_span(moments))
 
 
-def _span(moments: Collection[str]) -> tuple[str, str]:
-    return min(moments, default=""), max(moments, default="")
+def _span(moments: Iterable[str]) -> tuple[str, str]:
+    """Return the first and the last one; quickly where they come in order, as sources send them."""
+    in_order = sorted(moments)
+    return (in_order[0], in_order[-1]) if in_order else ("", "")
 
 
 class _Judge:

@@ -180,8 +180,9 @@ class SourceClient:
         if divisible and (length := _declared_length(response)) > DENSE_BODY_BYTES:
             raise DenseWindowError(math.ceil(length / (_FILLED * DENSE_BODY_BYTES)))
         body = io.BytesIO()  # gives what it holds without copying it
+        is_coded = "Content-Encoding" in response.headers  # otherwise urllib3 would copy each piece for nothing
         # `read1` gives what has come; `iter_content` would wait for a full piece, however slowly it comes.
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        while chunk := response.raw.read1(_CHUNK, decode_content=is_coded):
             size = body.tell() + len(chunk)
             if divisible and size > DENSE_BODY_BYTES:
                 raise DenseWindowError(_PARTS)
