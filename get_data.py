@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from app_types import Batch, Event, Progress, Rejected, Window
 from source.bulk import judge_body
 from source.http_client import DenseWindowError, SourceClient, deadline_error
+from source.literals import Literals
 from source.windows import split
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class _Workers:
         self._settings = settings
         self._deadline = deadline
         self._note_all = note_all
+        self._literals = Literals()
         self._stop = threading.Event()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._coming: deque[_Task] = deque()
@@ -159,7 +161,13 @@ class _Workers:
 
     def _reader(self, window: Window) -> Reader[Batch]:
         """Return what validates the body of an answer to a window."""
-        return partial(judge_body, window=window, user_id_length=self._settings.user_id_length, note_all=self._note_all)
+        return partial(
+            judge_body,
+            window=window,
+            user_id_length=self._settings.user_id_length,
+            note_all=self._note_all,
+            literals=self._literals,
+        )
 
     def _first(self) -> Batch | _Dense:
         """Wait for the first window; an error of a later one ends the wait at once."""

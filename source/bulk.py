@@ -10,14 +10,12 @@ import re
 import string
 from datetime import date
 from itertools import accumulate, compress, pairwise
-from operator import itemgetter
+from operator import itemgetter, not_
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import msgspec
 
 from app_types import AttemptType, Batch, Event, Rejected
 from source.decoding import UndividedError, decode, decode_in_parts
-from source.passback import PlainPassback
+from source.literals import Literals
 from source.rows import CORRECT, block, key, key_in, pack, row, written
 from source.validation import MOST_FIELD_BYTES, judge, validate
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
     from app_types import Window
     from source.decoding import Answer, Columns
+    from source.literals import Around
 
 _moment = re.compile(r"\d{4}-\d\d-\d\d (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}", re.ASCII)
 _SHAPE: Final = b"0000-00-00 00:00:00.000000\n"
@@ -33,15 +32,18 @@ _TO_SHAPE: Final = bytes.maketrans(b"123456789", b"000000000")
 _MINUTE, _SECOND = _SHAPE.index(b":") + 1, _SHAPE.rindex(b":") + 1
 _USER_ID_CHARACTERS: Final = string.digits.encode() + string.ascii_letters.encode() + b"._-"
 _user_id = re.compile(f"[{_USER_ID_CHARACTERS.decode()}]*")
-_passback = msgspec.json.Decoder(PlainPassback)
 _KINDS: Final = frozenset(AttemptType)
 _RESULTS: Final = frozenset({None, 0, 1})
-_QUOTES: Final = 12  # of a dict literal with three fields, all of them text
-_beginning, _ending = itemgetter(0), itemgetter(-1)
 
 
 def judge_body(
-    body: bytes, hide: Callable[[str], str], *, window: Window, user_id_length: int, note_all: bool = False
+    body: bytes,
+    hide: Callable[[str], str],
+    *,
+    window: Window,
+    user_id_length: int,
+    note_all: bool = False,
+    literals: Literals | None = None,
 ) -> Batch:
     """Decode the body of an answer and validate it, part by part where it is long.
 
@@ -51,18 +53,20 @@ def judge_body(
         window: what was asked for.
         user_id_length: how many characters a user id has.
         note_all: have the log tell of every event.
+        literals: what is known from other answers.
 
     Raises:
         SourceError: it is no array of events.
     """
-    batch = None if note_all else _judge_in_parts(body, window, user_id_length)
-    return batch or judge_answer(decode(body, hide), window, user_id_length, note_all=note_all)
+    literals = literals or Literals()
+    batch = None if note_all else _judge_in_parts(body, window, user_id_length, literals)
+    return batch or judge_answer(decode(body, hide), window, user_id_length, note_all=note_all, literals=literals)
 
 
-def _judge_in_parts(body: bytes, window: Window, user_id_length: int) -> Batch | None:
+def _judge_in_parts(body: bytes, window: Window, user_id_length: int, literals: Literals) -> Batch | None:
     """Validate one part after another; None where only the whole can tell what becomes of an event."""
     try:
-        judged = [_judge_part(answer, window, user_id_length) for answer in decode_in_parts(body)]
+        judged = [_judge_part(answer, window, user_id_length, literals) for answer in decode_in_parts(body)]
     except UndividedError:
         return None
     if len(judged) == 1:
@@ -103,7 +107,9 @@ def _together(window: Window, batches: Sequence[Batch]) -> Batch:
     )
 
 
-def judge_answer(answer: Answer, window: Window, user_id_length: int, *, note_all: bool = False) -> Batch:
+def judge_answer(
+    answer: Answer, window: Window, user_id_length: int, *, note_all: bool = False, literals: Literals | None = None
+) -> Batch:
     """Validate an answer to a window.
 
     Args:
@@ -111,10 +117,11 @@ def judge_answer(answer: Answer, window: Window, user_id_length: int, *, note_al
         window: what was asked for.
         user_id_length: how many characters a user id has.
         note_all: have the log tell of every event.
+        literals: what is known from other answers.
     """
     if note_all:
         return pack(window, validate(answer, window, user_id_length), note_all=True)
-    return _judge_part(answer, window, user_id_length).batch
+    return _judge_part(answer, window, user_id_length, literals or Literals()).batch
 
 
 class _Judged(NamedTuple):
@@ -126,9 +133,9 @@ class _Judged(NamedTuple):
     last: str
 
 
-def _judge_part(answer: Answer, window: Window, user_id_length: int) -> _Judged:
+def _judge_part(answer: Answer, window: Window, user_id_length: int, literals: Literals) -> _Judged:
     if answer.columns and answer.items:
-        return _Judge(answer, answer.columns, window, user_id_length).judged()
+        return _Judge(answer, answer.columns, window, user_id_length, literals).judged()
     items = validate(answer, window, user_id_length)
     moments = {written(item.created_at) for item in items if isinstance(item, Event)}
     return _Judged(pack(window, items), moments, *_span(moments))
@@ -143,8 +150,11 @@ def _span(moments: Iterable[str]) -> tuple[str, str]:
 class _Judge:
     """Looks at an answer column by column, and notes which of its events are not usual."""
 
-    def __init__(self, answer: Answer, columns: Columns, window: Window, user_id_length: int) -> None:
+    def __init__(
+        self, answer: Answer, columns: Columns, window: Window, user_id_length: int, literals: Literals
+    ) -> None:
         self._answer = answer
+        self._literals = literals
         self._window = window
         self._length = user_id_length
         self._users, self._texts, self._results, self._kinds, self._moments = (column.values for column in columns)
@@ -159,7 +169,7 @@ class _Judge:
         self._check_kinds_and_results()
         self._check_moments()
         self._check_texts()
-        return self._packed(self._passbacks())
+        return self._packed(self._around_students())
 
     def _check_users(self) -> None:
         users, length = self._users, self._length
@@ -199,7 +209,7 @@ class _Judge:
         )
 
     def _check_texts(self) -> None:
-        """Leave the dict literals that look as usual: three fields, no escapes, none too long."""
+        """Leave the dict literals that look as usual: no escapes, none too long."""
         texts, plain = self._texts, self._answer.plain
         if plain and self._columns.passback_params.types == {str} and max(map(len, texts)) <= MOST_FIELD_BYTES:
             return
@@ -207,60 +217,25 @@ class _Judge:
             [
                 type(text) is not str
                 or len(text) > MOST_FIELD_BYTES
-                or text.count("'") != _QUOTES
                 or not (plain or (text.isascii() and text.isprintable() and '"' not in text and "\\" not in text))
                 for text in texts
             ]
         )
 
-    def _passbacks(self) -> list[PlainPassback]:
-        """Read the dict literals of the usual events, and note those that name another student than their event."""
-        passbacks = self._read_at_once() or self._read_one_by_one()
-        owners = self._usual(self._users)
-        named = [passback.lis_result_sourcedid.rpartition(":")[2] for passback in passbacks]
-        if named == owners:
-            return passbacks
-        strangers = [name != owner for name, owner in zip(named, owners, strict=True)]
-        self._odd.update(compress(self._usual(range(self._count)), strangers))
-        return [passback for passback, stranger in zip(passbacks, strangers, strict=True) if not stranger]
+    def _around_students(self) -> list[Around]:
+        """Read the dict literals of the usual events, and note those that are not usual after all."""
+        around = self._literals.around(self._usual(self._users), self._usual(self._texts))
+        usual = [each for each in around if each]
+        if len(usual) < len(around):
+            self._odd.update(compress(self._usual(range(self._count)), map(not_, around)))
+        return usual
 
-    def _read_at_once(self) -> list[PlainPassback] | None:
-        """Read all literals by one decoding; None where one of them is not what it seemed.
-
-        With the quotes swapped they are JSON. Each begins an object and ends one, no text goes on behind the end of a
-        line, and what is read is as many objects as there are literals: so each is just one. The number of quotes
-        leaves no room for a field that stands twice.
-        """
-        texts = self._usual(self._texts)
-        lines = "\n".join(texts) if self._odd else self._columns.passback_params.joined
-        if not all(texts) or lines.count("'") != _QUOTES * len(texts):
-            return None
-        if set(map(_beginning, texts)) != {"{"} or set(map(_ending, texts)) != {"}"}:
-            return None
-        try:
-            passbacks = _passback.decode_lines(lines.replace("'", '"'))
-        except msgspec.MsgspecError:
-            return None
-        return passbacks if len(passbacks) == len(texts) else None
-
-    def _read_one_by_one(self) -> list[PlainPassback]:
-        """Read each literal by itself, and note those that are not usual after all."""
-        passbacks = []
-        for index in self._usual(range(self._count)):
-            text = self._texts[index]
-            try:
-                passbacks.append(_passback.decode(text.replace("'", '"') if text.count("'") == _QUOTES else ""))
-            except msgspec.MsgspecError:
-                self._odd.add(index)
-        return passbacks
-
-    def _packed(self, passbacks: Sequence[PlainPassback]) -> _Judged:
+    def _packed(self, around: Sequence[Around]) -> _Judged:
         users, moments = self._usual(self._users), self._usual(self._moments)
         results, kinds = self._usual(self._results), self._usual(self._kinds)
         rows = [
-            f"{user}\t{moment}+00\t{passback.oauth_consumer_key}\t{passback.lis_result_sourcedid}"
-            f"\t{passback.lis_outcome_service_url}\t{CORRECT[result]}\t{kind}\t{{}}\n"
-            for user, moment, passback, result, kind in zip(users, moments, passbacks, results, kinds, strict=True)
+            f"{user}\t{moment}+00{before}{user}{behind}{CORRECT[result]}\t{kind}\t{{}}\n"
+            for user, moment, (before, behind), result, kind in zip(users, moments, around, results, kinds, strict=True)
         ]
         others = self._judge_odd()
         valid = [(index, item) for index, _, item in others if isinstance(item, Event)]
@@ -269,7 +244,7 @@ class _Judge:
         if len(all_moments) == len(moments) + len(valid):
             rows += [row(item) for _, item in valid]
         else:
-            last = self._last(rows, passbacks, valid)
+            last = self._last(rows, valid)
             repeated = len(rows) + len(valid) - len(last)
             rows = last
         batch = Batch(
@@ -294,19 +269,10 @@ class _Judge:
                 judged.append((index, index - left_out, item))
         return judged
 
-    def _last(
-        self, rows: Sequence[str], passbacks: Sequence[PlainPassback], valid: Sequence[tuple[int, Event]]
-    ) -> list[str]:
+    def _last(self, rows: Sequence[str], valid: Sequence[tuple[int, Event]]) -> list[str]:
         """Return the row of each key, the last one where a key occurs more than once."""
         places = self._usual(range(self._count))
-        keys = zip(
-            self._usual(self._moments),
-            self._usual(self._users),
-            self._usual(self._kinds),
-            [passback.lis_result_sourcedid for passback in passbacks],
-            strict=True,
-        )
-        placed: list[tuple[int, tuple[object, ...], str]] = list(zip(places, keys, rows, strict=True))
+        placed: list[tuple[int, tuple[object, ...], str]] = list(zip(places, map(key_in, rows), rows, strict=True))
         for index, item in valid:
             placed.append((index, (written(item.created_at), *key(item)[1:]), row(item)))
         placed.sort(key=itemgetter(0))

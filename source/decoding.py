@@ -80,7 +80,7 @@ class Column(NamedTuple):
 class Columns(NamedTuple):
     """An answer whose items are objects with all names, each name once.
 
-    Students are joined without anything between them, dict literals and moments as lines.
+    Students are joined without anything between them, moments as lines.
     """
 
     lti_user_id: Column
@@ -124,7 +124,7 @@ class Answer:
 def _columns(events: Sequence[WireEvent]) -> Columns:
     return Columns(
         _text_column([event.lti_user_id for event in events], ""),
-        _text_column([event.passback_params for event in events], "\n"),
+        _column([event.passback_params for event in events]),
         _column([event.is_correct for event in events]),
         _column([event.attempt_type for event in events]),
         _text_column([event.created_at for event in events], "\n"),

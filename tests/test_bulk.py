@@ -274,7 +274,7 @@ def test_moment_in_common_does_not_make_an_answer_be_read_twice(
     body = spelled([first, *others, {**first, "passback_params": passback}])
     judged: list[int] = []
 
-    def noted(answer: Answer, window: Window, length: int, **options: bool) -> Batch:
+    def noted(answer: Answer, window: Window, length: int, **options: Any) -> Batch:
         judged.append(len(answer.items))
         return judge_answer(answer, window, length, **options)
 
