@@ -1,4 +1,4 @@
-"""Makes ready what draws the report, in the background while the database has work to do."""
+"""Makes ready what draws report and summary, in the background while the database has work to do."""
 
 from __future__ import annotations
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from source.passback import PlainPassback
+from source.passback import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_QUOTES: Final = 12  # of three names and three texts
 _MOST: Final = 4096
 """So many are remembered; a day has hundreds of tasks."""
 _LONGEST: Final = 1024
@@ -28,8 +25,6 @@ Around = tuple[str, str]
 
 The first begins behind `created_at`, the second ends before `is_correct`.
 """
-
-_plain = msgspec.json.Decoder(PlainPassback)
 
 
 class Literals:
@@ -63,17 +58,9 @@ class Literals:
 
 
 def _around(before: str, behind: str) -> Around | None:
-    """Read a literal in which a tab, which none of them can hold, stands in the first place of its student.
-
-    With the quotes swapped it is JSON. The number of quotes leaves no room for a field that stands twice.
-    """
-    if not behind or before.count("'") + behind.count("'") != _QUOTES:
-        return None
-    try:
-        passback = _plain.decode(f"{before}\\t{behind}".replace("'", '"'))
-    except msgspec.MsgspecError:
-        return None
-    if not passback.lis_result_sourcedid.endswith(":\t"):
+    """Read a literal in which a tab, which none of them can hold, stands in the first place of its student."""
+    passback = read_plain(f"{before}\\t{behind}") if behind else None
+    if passback is None or not passback.lis_result_sourcedid.endswith(":\t"):
         return None
     place = passback.lis_result_sourcedid.removesuffix("\t")
     return f"\t{passback.oauth_consumer_key}\t{place}", f"\t{passback.lis_outcome_service_url}\t"

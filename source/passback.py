@@ -68,15 +68,25 @@ def read_passback(text: str) -> Passback:
     Raises:
         UnreadablePassbackError: it is no such literal.
     """
-    if "\\" not in text and '"' not in text and text.count("'") == _QUOTES_OF_THREE_FIELDS:
-        # The usual form: swapping the quotes gives JSON, and nothing else has just these three fields, each once.
-        try:
-            plain = _plain.decode(text.replace("'", '"'))
-        except (msgspec.MsgspecError, UnicodeEncodeError):
-            pass
-        else:
-            return Passback(plain.oauth_consumer_key, plain.lis_result_sourcedid, plain.lis_outcome_service_url)
+    if "\\" not in text and '"' not in text and (plain := read_plain(text)):
+        return Passback(plain.oauth_consumer_key, plain.lis_result_sourcedid, plain.lis_outcome_service_url)
     return _read_strictly(text)
+
+
+def read_plain(text: str) -> PlainPassback | None:
+    """Read a literal of the usual form; None where it has another one.
+
+    With the quotes swapped it is JSON; their number leaves no room for a field that stands twice.
+
+    Args:
+        text: no double quote in it, and no backslash but one of an escape that JSON reads alike.
+    """
+    if text.count("'") != _QUOTES_OF_THREE_FIELDS:
+        return None
+    try:
+        return _plain.decode(text.replace("'", '"'))
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return None
 
 
 def _read_strictly(text: str) -> Passback:
