@@ -185,14 +185,15 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The answer to one window, validated: its events as lines, ready to be copied, and what is to be told of it.
+    """The answer to one window, validated: its events as rows, ready to be copied, and what is to be told of it.
 
     Events exactly at the excluded end of the window belong to the next one and are neither in here nor counted.
 
     Attributes:
         window: what was asked for.
         received: how many events of the window the source sent.
-        blocks: the valid events, each key once, in blocks of whole lines as `source.rows` writes them.
+        run_id: the run that the rows name.
+        blocks: the valid events, each key once, in blocks of whole rows as `source.rows` writes them.
         repeated: how many valid events had the key of a later one.
         defective: how many of the valid events have defects.
         noted: events worth a line in the log, each with its place in the answer: all rejected ones in order, those
@@ -201,6 +202,7 @@ class Batch:
 
     window: Window
     received: int
+    run_id: int = 0
     blocks: Sequence[bytes] = ()
     repeated: int = 0
     defective: int = 0

@@ -274,6 +274,7 @@ def _fetch_and_load(job: Job, database: Database, run: DayRun) -> None:
             get_data.fetch(
                 settings.api,
                 run.day.window,
+                run_id=run.run_id,
                 on_progress=on_progress,
                 log_every_event=settings.logs.every_event,
             )

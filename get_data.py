@@ -15,9 +15,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from app_types import Batch, Event, Progress, Rejected, Window
-from source.bulk import judge_body
+from source.bulk import Terms, judge_body
 from source.http_client import DenseWindowError, SourceClient, deadline_error
-from source.literals import Literals
 from source.windows import split
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ def fetch(
     settings: ApiSettings,
     window: Window,
     *,
+    run_id: int = 0,
     on_progress: Callable[[Progress], None] = lambda _: None,
     log_every_event: bool = False,
 ) -> Generator[Batch]:
@@ -47,6 +47,7 @@ def fetch(
     Args:
         settings: the API.
         window: what to fetch, half-open.
+        run_id: the run that the events are fetched for; their rows name it.
         on_progress: told after each part.
         log_every_event: write good events to the log, too.
 
@@ -58,7 +59,7 @@ def fetch(
     started = time.monotonic()
     count = 0
     journal = _Journal()
-    with _Workers(settings, started + settings.deadline, note_all=log_every_event) as workers:
+    with _Workers(settings, started + settings.deadline, run_id, note_all=log_every_event) as workers:
         for done, batch in enumerate(workers.batches(windows), start=1):
             journal.write(batch)
             count += batch.received
@@ -74,11 +75,11 @@ class _Workers:
     `ahead` tells how many windows are not done yet; it grows when one turns out to be so dense that it is divided.
     """
 
-    def __init__(self, settings: ApiSettings, deadline: float, *, note_all: bool) -> None:
+    def __init__(self, settings: ApiSettings, deadline: float, run_id: int, *, note_all: bool) -> None:
         self._settings = settings
         self._deadline = deadline
         self._note_all = note_all
-        self._literals = Literals()
+        self._terms = Terms(settings.user_id_length, run_id)
         self._stop = threading.Event()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._coming: deque[_Task] = deque()
@@ -161,13 +162,7 @@ class _Workers:
 
     def _reader(self, window: Window) -> Reader[Batch]:
         """Return what validates the body of an answer to a window."""
-        return partial(
-            judge_body,
-            window=window,
-            user_id_length=self._settings.user_id_length,
-            note_all=self._note_all,
-            literals=self._literals,
-        )
+        return partial(judge_body, window=window, terms=self._terms, note_all=self._note_all)
 
     def _first(self) -> Batch | _Dense:
         """Wait for the first window; an error of a later one ends the wait at once."""

@@ -80,7 +80,7 @@ def load(database: Database, run_id: int, day: Day, batches: Iterable[Batch], *,
         database: with the day's lock in hand.
         run_id: the run's row in the ledger.
         day: the day; its window bounds what is compared.
-        batches: the parts of the day as they are fetched; what the iteration raises rolls everything back.
+        batches: the parts of the day as they are fetched for this run; what the iteration raises rolls everything back.
         reset: empty the events table first, in the same transaction, once the whole day is fetched.
 
     Raises:
@@ -101,6 +101,7 @@ def load(database: Database, run_id: int, day: Day, batches: Iterable[Batch], *,
             for batch in batches:
                 _check("windows beyond the day", 0, not _within(batch.window, day.window))
                 _check("windows out of order", 0, batch.window.start < latest)
+                _check("run that the rows name", run_id, batch.run_id)
                 latest = batch.window.start
                 spool.add(batch)
                 loading.check()

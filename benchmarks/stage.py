@@ -35,7 +35,7 @@ def main() -> None:
     with Server(settings) as server, server.connected() as database:
         run_id = ledger.begin(database, day)
         started, used = time.perf_counter(), time.process_time()
-        with closing(get_data.fetch(api, day.window)) as batches:
+        with closing(get_data.fetch(api, day.window, run_id=run_id)) as batches:
             counts = put_data.load(database, run_id, day, batches)
         seconds, used = time.perf_counter() - started, time.process_time() - used
     print(

@@ -14,7 +14,7 @@ import daily_stats
 import put_data
 from app_types import Figures, MailOutcome, Mode, Progress, RunStatus, SheetOutcome
 from demo.generator import placed_events
-from source.bulk import judge_body
+from source.bulk import Terms, judge_body
 from source.windows import day_of
 from warehouse import ledger, revisions
 from warehouse.migrations import migrate
@@ -64,9 +64,9 @@ def _load(database: Database, date_: date, settings: Settings) -> int:
     near = (placed for offset in (-1, 0, 1) for placed in placed_events(date_ + timedelta(days=offset)))
     inside = [placed.event for placed in near if start <= placed.moment < end]
     body = json.dumps(inside).encode()
-    batch = judge_body(body, str, window=day.window, user_id_length=settings.api.user_id_length)
     with database.locked_day(date_):
         run_id = ledger.begin(database, day)
+        batch = judge_body(body, str, day.window, Terms(settings.api.user_id_length, run_id))
         put_data.load(database, run_id, day, [batch])
         statistics = daily_stats.compute(database, day.window)
         revisions.record(database, date_, Figures(day.mode, day.complete, statistics), run_id=run_id)

@@ -8,41 +8,56 @@ from __future__ import annotations
 
 import re
 import string
-from datetime import date
-from itertools import accumulate, compress, pairwise
-from operator import itemgetter, not_
+from itertools import accumulate, compress, islice, pairwise
+from operator import itemgetter, lt, not_
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app_types import AttemptType, Batch, Event, Rejected
 from source.decoding import UndividedError, decode, decode_in_parts
 from source.literals import Literals
-from source.rows import CORRECT, block, key, key_in, pack, row, written
-from source.validation import MOST_FIELD_BYTES, judge, validate
+from source.moments import BYTES, are_clock_times, exists, stamps, written
+from source.rows import block, fields_in, head, key, length, pack, row, tail
+from source.validation import judge, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from app_types import Window
     from source.decoding import Answer, Columns
     from source.literals import Around
 
 _moment = re.compile(r"\d{4}-\d\d-\d\d (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}", re.ASCII)
-_SHAPE: Final = b"0000-00-00 00:00:00.000000\n"
-_TO_SHAPE: Final = bytes.maketrans(b"123456789", b"000000000")
-_MINUTE, _SECOND = _SHAPE.index(b":") + 1, _SHAPE.rindex(b":") + 1
 _USER_ID_CHARACTERS: Final = string.digits.encode() + string.ascii_letters.encode() + b"._-"
-_KINDS: Final = frozenset(AttemptType)
-_RESULTS: Final = frozenset({None, 0, 1})
+_USUAL: Final = frozenset({(None, "run"), (0, "submit"), (1, "submit")})
+"""Results with their kinds."""
+_RESULT_TYPES: Final = frozenset({type(None), int})
+_AS_TEXT: Final = "latin-1"
+"""Rows are put together as texts, a sign for each byte, because Python is quickest at that."""
+_TAILS: Final = {
+    None: tail(None, AttemptType.RUN).decode(_AS_TEXT),
+    0: tail(False, AttemptType.SUBMIT).decode(_AS_TEXT),
+    1: tail(True, AttemptType.SUBMIT).decode(_AS_TEXT),
+}
+_MOMENT: Final = length(BYTES).decode(_AS_TEXT)
+
+
+class Terms:
+    """What the answers of one fetch are judged by, and what was learned from those before.
+
+    Args:
+        user_id_length: how many characters a user id has.
+        run_id: the run that the rows name.
+    """
+
+    def __init__(self, user_id_length: int, run_id: int = 0) -> None:
+        self.user_id_length = user_id_length
+        self.run_id = run_id
+        self.literals = Literals(user_id_length)
+        self.head = (head(run_id) + length(user_id_length)).decode(_AS_TEXT)
 
 
 def judge_body(
-    body: bytes,
-    hide: Callable[[str], str],
-    *,
-    window: Window,
-    user_id_length: int,
-    note_all: bool = False,
-    literals: Literals | None = None,
+    body: bytes, hide: Callable[[str], str], window: Window, terms: Terms, *, note_all: bool = False
 ) -> Batch:
     """Decode the body of an answer and validate it, part by part where it is long.
 
@@ -50,22 +65,20 @@ def judge_body(
         body: the bytes, without any compression.
         hide: takes out of the source's own words what an error must not show.
         window: what was asked for.
-        user_id_length: how many characters a user id has.
+        terms: those of the fetch.
         note_all: have the log tell of every event.
-        literals: what is known from other answers.
 
     Raises:
         SourceError: it is no array of events.
     """
-    literals = literals or Literals()
-    batch = None if note_all else _judge_in_parts(body, window, user_id_length, literals)
-    return batch or judge_answer(decode(body, hide), window, user_id_length, note_all=note_all, literals=literals)
+    batch = None if note_all else _judge_in_parts(body, window, terms)
+    return batch or judge_answer(decode(body, hide), window, terms, note_all=note_all)
 
 
-def _judge_in_parts(body: bytes, window: Window, user_id_length: int, literals: Literals) -> Batch | None:
+def _judge_in_parts(body: bytes, window: Window, terms: Terms) -> Batch | None:
     """Validate one part after another; None where only the whole can tell what becomes of an event."""
     try:
-        judged = [_judge_part(answer, window, user_id_length, literals) for answer in decode_in_parts(body)]
+        judged = [_judge_part(answer, window, terms) for answer in decode_in_parts(body)]
     except UndividedError:
         return None
     if len(judged) == 1:
@@ -82,12 +95,17 @@ def _share_keys(parts: Sequence[_Judged]) -> bool:
     seen: set[str] = set()
     shared: set[str] = set()
     for part in parts:
-        shared |= seen & part.moments
-        seen |= part.moments
+        shared |= seen.intersection(part.moments)
+        seen.update(part.moments)
     if not shared:
         return False
-    rows = (line for part in parts for data in part.batch.blocks for line in data.decode().split("\n")[:-1])
-    keys = [key for key in map(key_in, rows) if key[0] in shared]
+    wanted = {data[place : place + BYTES] for data in [stamps([*shared])] for place in range(0, len(data), BYTES)}
+    rows = (fields for part in parts for data in part.batch.blocks for fields in fields_in(data))
+    keys = [
+        (user_id, created_at, sourcedid, attempt_type)
+        for _, user_id, created_at, _, sourcedid, _, _, attempt_type, _ in rows
+        if created_at in wanted
+    ]
     return len(set(keys)) < len(keys)
 
 
@@ -97,6 +115,7 @@ def _together(window: Window, batches: Sequence[Batch]) -> Batch:
     return Batch(
         window=window,
         received=sum(batch.received for batch in batches),
+        run_id=batches[0].run_id,
         blocks=[data for batch in batches for data in batch.blocks],
         repeated=sum(batch.repeated for batch in batches),
         defective=sum(batch.defective for batch in batches),
@@ -106,61 +125,57 @@ def _together(window: Window, batches: Sequence[Batch]) -> Batch:
     )
 
 
-def judge_answer(
-    answer: Answer, window: Window, user_id_length: int, *, note_all: bool = False, literals: Literals | None = None
-) -> Batch:
+def judge_answer(answer: Answer, window: Window, terms: Terms, *, note_all: bool = False) -> Batch:
     """Validate an answer to a window.
 
     Args:
         answer: what the source sent.
         window: what was asked for.
-        user_id_length: how many characters a user id has.
+        terms: those of the fetch.
         note_all: have the log tell of every event.
-        literals: what is known from other answers.
     """
     if note_all:
-        return pack(window, validate(answer, window, user_id_length), note_all=True)
-    return _judge_part(answer, window, user_id_length, literals or Literals()).batch
+        items = validate(answer, window, terms.user_id_length)
+        return pack(window, items, run_id=terms.run_id, note_all=True)
+    return _judge_part(answer, window, terms).batch
 
 
 class _Judged(NamedTuple):
     """What became of an answer or a part of one, the moments of its valid events as texts, and what bounds them."""
 
     batch: Batch
-    moments: set[str]
+    moments: Collection[str]
     first: str
     last: str
 
 
-def _judge_part(answer: Answer, window: Window, user_id_length: int, literals: Literals) -> _Judged:
+def _judge_part(answer: Answer, window: Window, terms: Terms) -> _Judged:
     if answer.columns and answer.items:
-        return _Judge(answer, answer.columns, window, user_id_length, literals).judged()
-    items = validate(answer, window, user_id_length)
+        return _Judge(answer, answer.columns, window, terms).judged()
+    items = validate(answer, window, terms.user_id_length)
     moments = {written(item.created_at) for item in items if isinstance(item, Event)}
-    return _Judged(pack(window, items), moments, *_span(moments))
+    return _Judged(pack(window, items, run_id=terms.run_id), moments, *_span(moments))
 
 
-def _span(moments: Iterable[str]) -> tuple[str, str]:
-    """Return the first and the last one; quickly where they come in order, as sources send them."""
-    in_order = sorted(moments)
-    return (in_order[0], in_order[-1]) if in_order else ("", "")
+def _span(moments: Collection[str]) -> tuple[str, str]:
+    """Return the first and the last one."""
+    return (min(moments), max(moments)) if moments else ("", "")
 
 
 class _Judge:
     """Looks at an answer column by column, and notes which of its events are not usual."""
 
-    def __init__(
-        self, answer: Answer, columns: Columns, window: Window, user_id_length: int, literals: Literals
-    ) -> None:
+    def __init__(self, answer: Answer, columns: Columns, window: Window, terms: Terms) -> None:
         self._answer = answer
-        self._literals = literals
         self._window = window
-        self._length = user_id_length
+        self._terms = terms
         self._users, self._texts, self._results, self._kinds, self._moments = (column.values for column in columns)
         self._columns = columns
         self._count = len(answer.items)
         self._odd: set[int] = set()
         self._span: tuple[str, str] | None = None
+        self._day = ""
+        self._is_rising = False
 
     def judged(self) -> _Judged:
         """Return the answer validated."""
@@ -171,51 +186,58 @@ class _Judge:
         return self._packed(self._around_students())
 
     def _check_users(self) -> None:
-        users, length = self._users, self._length
-        if self._columns.lti_user_id.types != {str} or set(map(len, users)) != {length}:
-            self._note([type(user) is not str or len(user) != length for user in users])
+        users, characters = self._users, self._terms.user_id_length
+        if self._columns.lti_user_id.types != {str} or set(map(len, users)) != {characters}:
+            self._note([type(user) is not str or len(user) != characters for user in users])
         joined = "".join(self._usual(users)) if self._odd else self._columns.lti_user_id.joined
         if not _has_characters_of_ids(joined):
             self._note([type(user) is not str or not _has_characters_of_ids(user) for user in users])
 
     def _check_kinds_and_results(self) -> None:
         """Compare the kind of each event with its result, too: only a submit has one."""
-        kinds, results = self._kinds, self._results
-        if self._columns.attempt_type.types != {str} or not _KINDS.issuperset(kinds):
-            self._note([type(kind) is not str or kind not in _KINDS for kind in kinds])
+        pairs = zip(self._results, self._kinds, strict=True)
         # Not by comparison alone: 1.0 equals 1, but is not what the source sends.
-        if not {type(None), int}.issuperset(self._columns.is_correct.types) or not _RESULTS.issuperset(results):
-            self._note([type(result) not in {type(None), int} or result not in _RESULTS for result in results])
-        self._note([(result is None) is not (kind == "run") for result, kind in zip(results, kinds, strict=True)])
+        results, kinds = self._columns.is_correct.types, self._columns.attempt_type.types
+        if _RESULT_TYPES.issuperset(results) and kinds == {str}:
+            if not _USUAL.issuperset(pairs):
+                self._note([pair not in _USUAL for pair in zip(self._results, self._kinds, strict=True)])
+        else:
+            self._note(
+                [
+                    type(result) not in _RESULT_TYPES or type(kind) is not str or (result, kind) not in _USUAL
+                    for result, kind in pairs
+                ]
+            )
 
     def _check_moments(self) -> None:
         """Compare moments as texts: they sort like the moments themselves, once the dates are known to exist."""
         moments = self._moments
         start, end = written(self._window.start), written(self._window.end)
-        if self._columns.created_at.types == {str} and _are_clock_times(self._columns.created_at.joined, self._count):
-            first, last = self._span = _span(moments)
+        if self._columns.created_at.types == {str} and are_clock_times(self._columns.created_at.joined, self._count):
+            self._is_rising = all(map(lt, moments, islice(moments, 1, None)))  # as sources send them
+            first, last = self._span = (moments[0], moments[-1]) if self._is_rising else _span(moments)
             is_one_day = first[:10] == last[:10] and last[11:13] < "24"
-            if start <= first and last < end and is_one_day and _exists(first[:10]):
+            if start <= first and last < end and is_one_day and exists(first[:10]):
+                self._day = first[:10]
                 return
         self._note(
             [
                 type(moment) is not str
                 or not _moment.fullmatch(moment)
                 or not start <= moment < end
-                or not _exists(moment[:10])
+                or not exists(moment[:10])
                 for moment in moments
             ]
         )
 
     def _check_texts(self) -> None:
-        """Leave the dict literals that look as usual: no escapes, none too long."""
+        """Leave the dict literals that look as usual: no escapes."""
         texts, plain = self._texts, self._answer.plain
-        if plain and self._columns.passback_params.types == {str} and max(map(len, texts)) <= MOST_FIELD_BYTES:
+        if plain and self._columns.passback_params.types == {str}:
             return
         self._note(
             [
                 type(text) is not str
-                or len(text) > MOST_FIELD_BYTES
                 or not (plain or (text.isascii() and text.isprintable() and '"' not in text and "\\" not in text))
                 for text in texts
             ]
@@ -223,7 +245,7 @@ class _Judge:
 
     def _around_students(self) -> list[Around]:
         """Read the dict literals of the usual events, and note those that are not usual after all."""
-        around = self._literals.around(self._usual(self._users), self._usual(self._texts))
+        around = self._terms.literals.around(self._usual(self._users), self._usual(self._texts))
         usual = [each for each in around if each]
         if len(usual) < len(around):
             self._odd.update(compress(self._usual(range(self._count)), map(not_, around)))
@@ -232,24 +254,35 @@ class _Judge:
     def _packed(self, around: Sequence[Around]) -> _Judged:
         users, moments = self._usual(self._users), self._usual(self._moments)
         results, kinds = self._usual(self._results), self._usual(self._kinds)
+        numbers = stamps(moments, self._day).decode(_AS_TEXT)
+        head = self._terms.head
         rows = [
-            f"{user}\t{moment}+00{before}{user}{behind}{CORRECT[result]}\t{kind}\t{{}}\n"
-            for user, moment, (before, behind), result, kind in zip(users, moments, around, results, kinds, strict=True)
+            f"{head}{user}{_MOMENT}{numbers[place : place + BYTES]}{before}{user}{behind}{_TAILS[result]}"
+            for user, place, (before, behind, _), result in zip(
+                users, range(0, len(numbers), BYTES), around, results, strict=True
+            )
         ]
         others = self._judge_odd()
         valid = [(index, item) for index, _, item in others if isinstance(item, Event)]
         received, repeated = len(rows) + len(others), 0
-        all_moments = {*moments, *(written(item.created_at) for _, item in valid)}
+        all_moments: Collection[str] = moments
+        if valid or not self._is_rising:
+            all_moments = {*moments, *(written(item.created_at) for _, item in valid)}
         if len(all_moments) == len(moments) + len(valid):
-            rows += [row(item) for _, item in valid]
+            rows += [self._row(item) for _, item in valid]
         else:
-            last = self._last(rows, valid)
+            keys = [
+                (moment, user, kind, sourcedid + user)
+                for moment, user, kind, (_, _, sourcedid) in zip(moments, users, kinds, around, strict=True)
+            ]
+            last = self._last(keys, rows, valid)
             repeated = len(rows) + len(valid) - len(last)
             rows = last
         batch = Batch(
             window=self._window,
             received=received,
-            blocks=block(rows),
+            run_id=self._terms.run_id,
+            blocks=block(["".join(rows).encode(_AS_TEXT)]),
             repeated=repeated,
             defective=sum(bool(item.defects) for _, item in valid),
             noted=[(place, item) for _, place, item in others if isinstance(item, Rejected) or item.defects],
@@ -261,51 +294,37 @@ class _Judge:
         judged = []
         left_out = 0
         for index in sorted(self._odd):
-            item = judge(self._answer, index, self._window, self._length)
+            item = judge(self._answer, index, self._window, self._terms.user_id_length)
             if item is None:
                 left_out += 1
             else:
                 judged.append((index, index - left_out, item))
         return judged
 
-    def _last(self, rows: Sequence[str], valid: Sequence[tuple[int, Event]]) -> list[str]:
+    def _last(
+        self, keys: Sequence[tuple[object, ...]], rows: Sequence[str], valid: Sequence[tuple[int, Event]]
+    ) -> list[str]:
         """Return the row of each key, the last one where a key occurs more than once."""
-        places = self._usual(range(self._count))
-        placed: list[tuple[int, tuple[object, ...], str]] = list(zip(places, map(key_in, rows), rows, strict=True))
+        placed = list(zip(self._usual(range(self._count)), keys, rows, strict=True))
         for index, item in valid:
-            placed.append((index, (written(item.created_at), *key(item)[1:]), row(item)))
+            placed.append((index, (written(item.created_at), *key(item)[1:]), self._row(item)))
         placed.sort(key=itemgetter(0))
         return list({identity: text for _, identity, text in placed}.values())
+
+    def _row(self, event: Event) -> str:
+        return row(event, self._terms.run_id).decode(_AS_TEXT)
 
     def _note(self, odd: list[bool]) -> None:
         """Note the places at which something is not usual."""
         self._odd.update(compress(range(self._count), odd))
 
-    def _usual(self, column: Sequence[Any]) -> list[Any]:
+    def _usual(self, column: Sequence[Any]) -> Sequence[Any]:
         """Return the values of the usual events."""
         if not self._odd:
-            return list(column)
+            return column
         odd = self._odd
         return [value for index, value in enumerate(column) if index not in odd]
 
 
 def _has_characters_of_ids(text: str) -> bool:
     return not text.encode("utf-8", "replace").translate(None, _USER_ID_CHARACTERS)
-
-
-def _are_clock_times(joined: str, count: int) -> bool:
-    """Tell whether so many lines look like moments with minutes and seconds that there are, whatever their hours."""
-    lines = (joined + "\n").encode("utf-8", "replace")
-    if lines.translate(_TO_SHAPE) != _SHAPE * count:
-        return False
-    length = len(_SHAPE)
-    return max(lines[_MINUTE::length]) < ord("6") and max(lines[_SECOND::length]) < ord("6")
-
-
-def _exists(day: str) -> bool:
-    """Tell whether a day of the form YYYY-MM-DD stands in the calendar."""
-    try:
-        date.fromisoformat(day)
-    except ValueError:
-        return False
-    return True

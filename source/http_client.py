@@ -29,7 +29,7 @@ import urllib3
 
 from exceptions import SourceError, TransientSourceError
 from source.decoding import shown
-from source.rows import written
+from source.moments import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,22 +1,25 @@
-r"""Writes validated events as rows of tab-separated text, the form in which they travel to the database.
+"""Writes validated events as rows of PostgreSQL's binary COPY, the form in which they travel to the database.
 
-Fields in the order of `FIELDS`; `\N` stands for null, and backslash, tab and line ends are escaped by a backslash, as
-PostgreSQL's COPY and other tools read it. A row is a line with its end.
+A row is the number of its fields (16 bits), then each field: the length of its value in bytes (32 bits, -1 for null)
+and the value. Numbers are big-endian. No text needs an escape, and PostgreSQL has no text to take apart: it takes such
+rows in five sixths of the time. Described under "Binary Format" in PostgreSQL's documentation of COPY.
 """
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from app_types import Batch, Event, Rejected
+from app_types import AttemptType, Batch, Event, Rejected
+from source.moments import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
     from app_types import Window
 
 FIELDS: Final = (
+    "run_id",
     "user_id",
     "created_at",
     "oauth_consumer_key",
@@ -28,32 +31,55 @@ FIELDS: Final = (
 )
 """What a row holds, by the names of the table's columns."""
 
-CORRECT: Final = {None: "\\N", False: "f", True: "t"}
-"""How a result is written."""
+_COUNT: Final = Struct(">h")
+_LENGTH: Final = Struct(">i")
+_RUN_ID: Final = Struct(">q")
+_NULL: Final = _LENGTH.pack(-1)
+_ARRAY: Final = Struct(">iii")
+"""Number of dimensions, whether there are nulls, type of the elements."""
+_DIMENSION: Final = Struct(">ii")
+"""Number of elements, number of the first one."""
+_TEXT_TYPE: Final = 25
+"""The OID of `text`."""
 
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
-
-def row(event: Event) -> str:
-    """Write an event as a line."""
-    return (
-        f"{_text(event.user_id)}\t{written(event.created_at)}+00\t{_text(event.oauth_consumer_key)}"
-        f"\t{_text(event.lis_result_sourcedid)}\t{_text(event.lis_outcome_service_url)}"
-        f"\t{CORRECT[event.is_correct]}\t{event.attempt_type.value}\t{{{','.join(event.defects)}}}\n"
+def row(event: Event, run_id: int) -> bytes:
+    """Write an event as a row of a run."""
+    return head(run_id) + b"".join(
+        (
+            _field(event.user_id.encode()),
+            _field(stamp(event.created_at)),
+            _text(event.oauth_consumer_key),
+            _text(event.lis_result_sourcedid),
+            _text(event.lis_outcome_service_url),
+            tail(event.is_correct, event.attempt_type, event.defects),
+        )
     )
 
 
-def written(moment: datetime) -> str:
-    """Write a UTC moment as the source does, always with its fraction, so that the texts of moments sort like them."""
-    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+def head(run_id: int) -> bytes:
+    """Write what each row of a run begins with."""
+    return _COUNT.pack(len(FIELDS)) + _field(_RUN_ID.pack(run_id))
 
 
-def pack(window: Window, items: Sequence[Event | Rejected], *, note_all: bool = False) -> Batch:
+def tail(is_correct: bool | None, attempt_type: AttemptType, defects: Sequence[str] = ()) -> bytes:
+    """Write the last fields of a row: result, kind and defects."""
+    result = _NULL if is_correct is None else _field(bytes([is_correct]))
+    return result + _field(attempt_type.value.encode()) + _field(_texts(defects))
+
+
+def length(value: int) -> bytes:
+    """Write the length of a field, which stands before its value."""
+    return _LENGTH.pack(value)
+
+
+def pack(window: Window, items: Sequence[Event | Rejected], *, run_id: int = 0, note_all: bool = False) -> Batch:
     """Pack the validated items of an answer; of several events with one key the last one counts.
 
     Args:
         window: what was asked for.
         items: the events of the window, in the order of the answer.
+        run_id: the run that the rows name.
         note_all: have the log tell of the sound ones, too.
     """
     last = {key(item): item for item in items if isinstance(item, Event)}
@@ -61,7 +87,8 @@ def pack(window: Window, items: Sequence[Event | Rejected], *, note_all: bool = 
     return Batch(
         window=window,
         received=len(items),
-        blocks=block(map(row, last.values())),
+        run_id=run_id,
+        blocks=block(row(event, run_id) for event in last.values()),
         repeated=valid - len(last),
         defective=sum(isinstance(item, Event) and bool(item.defects) for item in items),
         noted=[
@@ -70,10 +97,25 @@ def pack(window: Window, items: Sequence[Event | Rejected], *, note_all: bool = 
     )
 
 
-def block(rows: Iterable[str]) -> list[bytes]:
+def block(rows: Iterable[bytes]) -> list[bytes]:
     """Put rows into one block, or none where there are none."""
-    text = "".join(rows)
-    return [text.encode()] if text else []
+    data = b"".join(rows)
+    return [data] if data else []
+
+
+def fields_in(data: bytes) -> Iterator[list[bytes | None]]:
+    """Yield the fields of each row of a block."""
+    place = 0
+    while place < len(data):
+        (count,) = _COUNT.unpack_from(data, place)
+        place += _COUNT.size
+        fields: list[bytes | None] = []
+        for _ in range(count):
+            (size,) = _LENGTH.unpack_from(data, place)
+            place += _LENGTH.size
+            fields.append(data[place : place + size] if size >= 0 else None)
+            place += max(size, 0)
+        yield fields
 
 
 def key(event: Event) -> tuple[object, ...]:
@@ -81,12 +123,16 @@ def key(event: Event) -> tuple[object, ...]:
     return event.created_at, event.user_id, event.attempt_type, event.lis_result_sourcedid
 
 
-def key_in(line: str) -> tuple[str, ...]:
-    """Return what makes the event of a row one, as it is written there; its moment comes first."""
-    user_id, created_at, _, sourcedid, _, _, attempt_type, _ = line.split("\t")
-    return created_at.removesuffix("+00"), user_id, attempt_type, sourcedid
+def _field(value: bytes) -> bytes:
+    return _LENGTH.pack(len(value)) + value
 
 
-def _text(value: str | None) -> str:
-    """Write a text; a backslash, a tab or a line end would otherwise end field, row or load."""
-    return "\\N" if value is None else value.translate(_ESCAPES)
+def _text(value: str | None) -> bytes:
+    return _NULL if value is None else _field(value.encode())
+
+
+def _texts(values: Sequence[str]) -> bytes:
+    """Write an array of texts."""
+    if not values:
+        return _ARRAY.pack(0, 0, _TEXT_TYPE)
+    return _ARRAY.pack(1, 0, _TEXT_TYPE) + _DIMENSION.pack(len(values), 1) + b"".join(_text(each) for each in values)

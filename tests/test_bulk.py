@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from app_types import Batch, Rejected, Window
 from source import bulk, decoding
-from source.bulk import judge_answer, judge_body
+from source.bulk import Terms, judge_answer, judge_body
 from source.decoding import Answer, decode
 from source.rows import pack
 from source.validation import judge, validate
+from tests.support.binary_copy import rows_of
 from tests.support.events_api import USER_ID, make_event
-from tests.support.judging import lines
 
 HOUR = Window(datetime(2023, 4, 1, 12, tzinfo=UTC), datetime(2023, 4, 1, 13, tzinfo=UTC))
 MIDNIGHT = Window(datetime(2023, 2, 28, 23, 30, tzinfo=UTC), datetime(2023, 3, 1, 0, 30, tzinfo=UTC))
@@ -32,8 +32,9 @@ def assert_same(body: bytes, window: Window = HOUR) -> None:
     for part in (1, 1_000, len(body)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(decoding, "_PART", part)
-            quick = judge_body(body, str, window=window, user_id_length=LENGTH)
-        assert sorted(lines(quick)) == sorted(lines(careful))
+            quick = judge_body(body, str, window, Terms(LENGTH))
+        assert set(rows_of(quick)) == set(rows_of(careful))
+        assert len(rows_of(quick)) == len(rows_of(careful))
         assert list(quick.noted) == list(careful.noted)
         assert (quick.received, quick.repeated, quick.defective) == (
             careful.received,
@@ -232,17 +233,17 @@ def test_repeated_name_is_found_however_it_is_spelled() -> None:
     good = spelled(usual(3))[1:-1]
     for extra in (b', "is_correct": 1}', b',"is_correct":1}', b', "is_correct" : 1}', b', "\\u0069s_correct": 1}'):
         odd = spelled(usual(4)[3:])[1:-2] + extra
-        batch = judge_answer(decode(b"[" + good + b", " + odd + b"]"), HOUR, LENGTH)
+        batch = judge_answer(decode(b"[" + good + b", " + odd + b"]"), HOUR, Terms(LENGTH))
         assert [item.reason.value for item in batch.rejected] == ["duplicate_name"]
-        assert len(lines(batch)) == 3
+        assert len(rows_of(batch)) == 3
 
 
 def test_name_beyond_the_five_is_passed_over() -> None:
     """A further name, in every event or in one, changes nothing."""
     items = [{**event, "score": "x"} for event in usual(3)]
-    batch = judge_answer(decode(spelled(items)), HOUR, LENGTH)
-    assert len(lines(batch)) == 3
-    assert lines(batch) == lines(judge_answer(decode(spelled(usual(3))), HOUR, LENGTH))
+    batch = judge_answer(decode(spelled(items)), HOUR, Terms(LENGTH))
+    assert len(rows_of(batch)) == 3
+    assert rows_of(batch) == rows_of(judge_answer(decode(spelled(usual(3))), HOUR, Terms(LENGTH)))
 
 
 def test_usual_answer_is_not_judged_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,10 +259,10 @@ def test_usual_answer_is_not_judged_item_by_item(monkeypatch: pytest.MonkeyPatch
         return judge(answer, index, window, length)
 
     monkeypatch.setattr(bulk, "judge", noted)
-    batch = judge_answer(decode(spelled(items)), HOUR, LENGTH)
+    batch = judge_answer(decode(spelled(items)), HOUR, Terms(LENGTH))
 
     assert len(judged) == 20
-    assert (len(lines(batch)), len(batch.rejected)) == (980, 20)
+    assert (len(rows_of(batch)), len(batch.rejected)) == (980, 20)
     assert all(isinstance(item, Rejected) for _, item in batch.noted)
 
 
@@ -274,12 +275,12 @@ def test_moment_in_common_does_not_make_an_answer_be_read_twice(
     body = spelled([first, *others, {**first, "passback_params": passback}])
     judged: list[int] = []
 
-    def noted(answer: Answer, window: Window, length: int, **options: Any) -> Batch:
+    def noted(answer: Answer, window: Window, terms: Terms, **options: Any) -> Batch:
         judged.append(len(answer.items))
-        return judge_answer(answer, window, length, **options)
+        return judge_answer(answer, window, terms, **options)
 
     monkeypatch.setattr(decoding, "_PART", 5_000)
     monkeypatch.setattr(bulk, "judge_answer", noted)
-    batch = judge_body(body, str, window=HOUR, user_id_length=LENGTH)
+    batch = judge_body(body, str, HOUR, Terms(LENGTH))
 
     assert (judged, batch.received, batch.repeated) == ([51] * whole, 51, whole)

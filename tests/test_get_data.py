@@ -20,8 +20,8 @@ import get_data
 import source.http_client
 from app_types import Batch, Defect, Mode, Progress, Reason, Window
 from exceptions import SourceError, TransientSourceError
-from source.rows import FIELDS
 from source.windows import day_of, split
+from tests.support.binary_copy import rows_of
 from tests.support.events_api import (
     CLIENT_KEY,
     USER_ID,
@@ -44,7 +44,6 @@ from tests.support.events_api import (
     short_body,
     status,
 )
-from tests.support.judging import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -69,8 +68,7 @@ def fetched(api_settings: ApiSettings, window: Window = DAY, **options: Any) -> 
 
 def times(batches: Iterable[Batch]) -> list[datetime]:
     """Return the times of all events, in order."""
-    written = (row.split("\t")[FIELDS.index("created_at")] for batch in batches for row in lines(batch))
-    return [datetime.fromisoformat(text + ":00") for text in written]
+    return [row.created_at for batch in batches for row in rows_of(batch)]
 
 
 def written(moment: datetime) -> str:
@@ -138,7 +136,7 @@ def test_event_of_another_time_is_rejected_where_it_came(events_api: EventsServe
     )
     first, *others = fetched(events_api.settings())
 
-    assert (first.received, len(lines(first))) == (2, 1)
+    assert (first.received, len(rows_of(first))) == (2, 1)
     assert [item.reason for item in first.rejected] == [Reason.OUTSIDE_WINDOW]
     assert sum(batch.received for batch in others) == 0
 

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 import put_data
 from app_types import AttemptType, Batch, Counts, Defect, Event, Mode, Reason, Rejected, RunStatus, Window
 from exceptions import DatabaseError, LoadRefusedError, SourceError, TransientDatabaseError
-from source.rows import pack
+from source.moments import stamp
+from source.rows import head, pack
 from tests.support.loading import (
     APRIL_1,
     PostgresProxy,
@@ -33,6 +34,7 @@ from tests.support.loading import (
     ctrl_c,
     database_name,
     fetched,
+    fetched_for,
     in_background,
     make_day,
     make_event,
@@ -504,8 +506,10 @@ def test_row_that_is_not_copied_aborts_the_load(
 
     def cut(spool: Spool) -> Cut:
         reader = whole(spool)
-        text = b"".join(iter(lambda: reader.read(1_000), b""))
-        return Cut(text[: text.rindex(b"\n", 0, -1) + 1])
+        data = b"".join(iter(lambda: reader.read(1_000), b""))
+        if lost == "rejected_events":
+            return Cut(data[: data.rindex(b"\n", 0, -1) + 1])
+        return Cut(data[: data.rindex(head(spool.run_id))] + data[-2:])
 
     if lost == "events":
         monkeypatch.setattr(Spool, "parts", lambda spool: iter([cut(spool)]))
@@ -553,6 +557,17 @@ def test_known_day_is_compared_part_by_part_as_it_would_be_as_a_whole(
         missing_at_source=len(known.keys() - now.keys()),
     )
     assert warehouse.events() == {*(known | now).values()}
+
+
+def test_rows_of_another_run_abort_the_load(warehouse: Warehouse) -> None:
+    """A row names the run that loaded it, or is not loaded."""
+    run_id = warehouse.begin()
+    with pytest.raises(LoadRefusedError, match="do not balance"):
+        put_data.load(
+            warehouse.database, run_id, make_day(), fetched_for(run_id + 1, fetched(make_day(), make_events(3)))
+        )
+
+    assert warehouse.rows() == []
 
 
 def test_windows_that_go_back_in_time_abort_the_load(warehouse: Warehouse) -> None:
@@ -617,7 +632,7 @@ def test_connection_is_of_use_after_a_failed_load(warehouse: Warehouse) -> None:
 def test_ledger_row_that_is_gone_stops_the_load(warehouse: Warehouse) -> None:
     """Nothing is loaded that the ledger would not know of."""
     with pytest.raises(DatabaseError, match="lost the row of this run"):
-        put_data.load(warehouse.database, 4711, make_day(), fetched(make_day(), make_events(3)))
+        put_data.load(warehouse.database, 4711, make_day(), fetched_for(4711, fetched(make_day(), make_events(3))))
 
     assert warehouse.rows() == []
 
@@ -706,11 +721,11 @@ def test_backend_killed_for_ever_leaves_nothing(warehouse: Warehouse) -> None:
 def test_backend_killed_in_the_middle_of_copy(warehouse: Warehouse, proxy: PostgresProxy) -> None:
     """A connection that dies under COPY, where the driver knows no SQLSTATE, is tried again as a whole."""
     events = make_events(20_000)
-    proxy.cut_at, proxy.before, proxy.times = b"\t2023-04-01 02:00:00.000000+00\t", True, 2
+    proxy.cut_at, proxy.before, proxy.times = stamp(make_event("02:00:00").created_at), True, 2
 
     with connected(proxy.url) as database:
         run_id = ledger.begin(database, make_day())
-        counts = put_data.load(database, run_id, make_day(), fetched(make_day(), events))
+        counts = put_data.load(database, run_id, make_day(), fetched_for(run_id, fetched(make_day(), events)))
 
     assert proxy.cuts == 2
     assert counts == counted(received=20_000, loaded=20_000)
@@ -996,7 +1011,7 @@ def test_connection_lost_in_the_fetch_is_made_up_for_without_the_source(
     warehouse: Warehouse, proxy: PostgresProxy
 ) -> None:
     """What was fetched is kept: the load begins again, the fetch goes on where it was."""
-    proxy.cut_at, proxy.before, proxy.times = b"\t2023-04-01 08:00:10.000000+00\t", True, 1
+    proxy.cut_at, proxy.before, proxy.times = stamp(make_event("08:00:10").created_at), True, 1
 
     def cut() -> None:
         limit = time.monotonic() + 30
@@ -1006,7 +1021,7 @@ def test_connection_lost_in_the_fetch_is_made_up_for_without_the_source(
 
     with connected(proxy.url) as database:
         run_id = ledger.begin(database, make_day())
-        counts = put_data.load(database, run_id, make_day(), long_day(cut))
+        counts = put_data.load(database, run_id, make_day(), fetched_for(run_id, long_day(cut)))
 
     assert proxy.cuts == 1
     assert counts == counted(received=4_800, loaded=4_800)
@@ -1033,11 +1048,11 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import put_data
-from tests.support.loading import connected, fetched, make_day, make_events
+from tests.support.loading import connected, fetched, fetched_for, make_day, make_events
 from warehouse import ledger
 with connected(sys.argv[2]) as database, database.locked_day(make_day().date):
     run_id = ledger.begin(database, make_day())
-    put_data.load(database, run_id, make_day(), fetched(make_day(), make_events(100)))
+    put_data.load(database, run_id, make_day(), fetched_for(run_id, fetched(make_day(), make_events(100))))
 """
 
 
@@ -1109,7 +1124,7 @@ def test_loads_of_the_same_day_and_of_others_at_once(warehouse: Warehouse) -> No
     def run(day: Any) -> Counts:
         with connected(warehouse.url) as database, database.locked_day(day.date):
             run_id = ledger.begin(database, day)
-            return put_data.load(database, run_id, day, fetched(day, events[day.date]))
+            return put_data.load(database, run_id, day, fetched_for(run_id, fetched(day, events[day.date])))
 
     with (
         in_background(lambda: run(days[0])) as first,
@@ -1213,7 +1228,8 @@ def test_reset_waits_for_a_load_at_work(warehouse: Warehouse) -> None:
         warehouse.wait_until_busy()
         with connected(warehouse.url) as database:
             batches = fetched(make_day(), make_events(3))
-            return put_data.load(database, ledger.begin(database, make_day()), make_day(), batches, reset=True)
+            run_id = ledger.begin(database, make_day())
+            return put_data.load(database, run_id, make_day(), fetched_for(run_id, batches), reset=True)
 
     with in_background(reset) as results:
         warehouse.load(next_day, day=make_day(APRIL_2))
@@ -1279,12 +1295,12 @@ def test_no_row_data_in_errors_and_logs(warehouse: Warehouse, caplog: pytest.Log
 
 
 def test_no_row_data_in_the_error_of_copy(warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
-    """A line that COPY refuses is not quoted."""
+    """A row that COPY refuses is not quoted."""
     caplog.set_level("DEBUG")
     canary = secrets.token_hex(8)
-    refused: Any = make_event(user_id=canary, defects=('"' + canary,))  # what no validation lets in
+    refused = make_event(user_id=canary, oauth_consumer_key=f"{canary}\0")  # what no validation lets in
 
-    with pytest.raises(DatabaseError, match="SQLSTATE 22P0") as caught:
+    with pytest.raises(DatabaseError, match="SQLSTATE 22021") as caught:
         warehouse.load(refused)
 
     assert canary not in "".join(traceback.format_exception(caught.value)) + caplog.text

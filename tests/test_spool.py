@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from app_types import Defect, Reason, Window
+from app_types import Defect, Event, Reason, Window
 from exceptions import EtlError
 from source.rows import pack
+from tests.support.binary_copy import rows_in
 from tests.support.loading import in_background, make_day, make_event, make_events, make_rejected
 from warehouse import spool as spool_module
 from warehouse.spool import AbandonedError, Reader, Spool
@@ -63,12 +64,12 @@ def test_parts_end_where_answers_end(monkeypatch: pytest.MonkeyPatch, at_once: b
         spool.finish()
 
     def read(spool: Spool) -> list[tuple[int, datetime | None]]:
-        return [(len(whole(part).splitlines()), part.until) for part in spool.parts()]
+        return [(len(rows_in(whole(part))), part.until) for part in spool.parts()]
 
     with Spool(RUN) as spool:
         spool.add(answers[0])
         spool.finish()
-        monkeypatch.setattr(spool_module, "_PART", 2 * len(whole(spool.events())))
+        monkeypatch.setattr(spool_module, "_PART", 2 * sum(map(len, answers[0].blocks)))
     with Spool(RUN) as spool:
         if at_once:
             add(spool)
@@ -78,14 +79,14 @@ def test_parts_end_where_answers_end(monkeypatch: pytest.MonkeyPatch, at_once: b
         assert results == [[(2, hours[3]), (3, hours[4]), (2, None)]]
 
 
-def test_rejected_events_keep_their_order_and_events_carry_their_run() -> None:
-    """Rejects are numbered over all answers, so that identical ones can be told apart; a row ends with its run."""
+def test_events_and_rejected_ones_keep_their_order() -> None:
+    """Rejects are numbered over all answers, so that identical ones can be told apart."""
     with Spool(RUN) as spool:
         spool.add(pack(WINDOW, [make_event(), make_rejected()]))
         spool.add(pack(WINDOW, [make_rejected(), make_event("13:00:00")]))
         spool.finish()
 
-        assert [line.split(b"\t")[-1] for line in whole(spool.events()).splitlines()] == [b"7", b"7"]
+        assert [row.created_at.hour for row in rows_in(whole(spool.events()))] == [12, 13]
         assert [line.split(b"\t")[0] for line in whole(spool.rejected_events()).splitlines()] == [b"0", b"1"]
 
 
@@ -97,7 +98,7 @@ def test_spool_can_be_read_again() -> None:
 
         first = whole(spool.events()), whole(spool.rejected_events())
         assert (whole(spool.events()), whole(spool.rejected_events())) == first
-        assert first[0].count(b"\n") == 3
+        assert len(rows_in(first[0])) == 3
 
 
 def test_reader_follows_the_writer_to_the_end() -> None:
@@ -108,8 +109,8 @@ def test_reader_follows_the_writer_to_the_end() -> None:
                 spool.add(pack(WINDOW, [make_event(f"12:00:{second:02}")]))
             spool.finish()
 
-        (text,) = results
-        assert [line.split(b"\t")[1][17:19] for line in text.splitlines()] == [b"%02d" % second for second in range(50)]
+        (file,) = results
+        assert [row.created_at.second for row in rows_in(file)] == [*range(50)]
 
 
 def test_reader_of_an_abandoned_fetch_is_told_so() -> None:
@@ -149,26 +150,16 @@ def test_small_day_is_waited_for_and_a_large_one_is_begun(monkeypatch: pytest.Mo
             assert complete.wait(20)
 
 
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [
-        (None, b"\\N"),
-        ("", b""),
-        ("\\N", b"\\\\N"),
-        ("\\.", b"\\\\."),
-        ("a\tb\nc\rd\\e", b"a\\tb\\nc\\rd\\\\e"),
-        ("дом 🏠", "дом 🏠".encode()),
-    ],
-    ids=["null", "empty", "text of null", "end of data", "signs of COPY", "Unicode"],
-)
-def test_text_is_written_as_copy_reads_it(text: str | None, written: bytes) -> None:
-    """What COPY takes for its own is escaped; an event stays one line."""
+@pytest.mark.parametrize("events", [[], [make_event()]], ids=["none", "one"])
+def test_events_end_as_copy_wants_it_however_often_it_asks(events: list[Event]) -> None:
+    """Behind the last row comes the end of the file, once, and then nothing more."""
     with Spool(RUN) as spool:
-        spool.add(pack(WINDOW, [make_event(oauth_consumer_key=text)]))
+        spool.add(pack(WINDOW, events))
         spool.finish()
 
-        (line,) = whole(spool.events()).splitlines()
-        assert line.split(b"\t")[2] == written
+        reader = spool.events()
+        assert len(rows_in(whole(reader))) == len(events)
+        assert reader.read(1_000) == b""
 
 
 def test_same_text_has_the_same_digest_whatever_the_reason() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
 
+from warehouse.binary_copy import BEGIN, END
 from warehouse.interruptible import interruptible
 from warehouse.queries import query
 
@@ -91,7 +92,7 @@ class Comparison:
 
     def add(self, batch: Batch) -> None:
         """Add a part of the day."""
-        rows = b"".join(batch.blocks)
+        rows = b"".join((BEGIN, *batch.blocks, END)) if batch.blocks else b""
         digests = [hashlib.sha256(each.raw.encode()).hexdigest() for each in batch.rejected]
         self._received += batch.received
         self._rejected += len(digests)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from exceptions import EtlError
+from warehouse.binary_copy import BEGIN, END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,11 +39,11 @@ class Spool:
     """The events and the rejected ones of one fetch.
 
     Args:
-        run_id: the run that the events are loaded by; each line ends with it.
+        run_id: the run that loads the events; their rows name it.
     """
 
     def __init__(self, run_id: int) -> None:
-        self._end = f"\t{run_id}\n".encode()
+        self.run_id = run_id
         self._changed = threading.Condition()
         self._whole = False
         self._abandoned = False
@@ -78,7 +79,7 @@ class Spool:
         with self._changed:
             self._marks.append((self._events.size, batch.window.start))
         try:
-            self._events.append([block.replace(b"\n", self._end) for block in batch.blocks])
+            self._events.append(batch.blocks)
             rows = (_rejected_row(self.rejected + at, item) for at, item in enumerate(rejected))
             self._rejected.append([b"".join(rows)])
         except OSError as error:
@@ -115,8 +116,8 @@ class Spool:
             self._check()
 
     def events(self) -> Reader:
-        """Return the events as COPY text, from their beginning; reading waits for what is still to come."""
-        return Reader(self, self._events)
+        """Return the events for binary COPY, from their beginning; reading waits for what is still to come."""
+        return EventReader(self, self._events)
 
     def parts(self) -> Iterator[Part]:
         """Yield the events in parts, in the order of time; each is to be read to its end before the next."""
@@ -166,7 +167,7 @@ class Spool:
 
 
 class Reader:
-    """A file for COPY, read from its beginning to where the fetch ends."""
+    """A file for COPY, read from a place to where the fetch ends."""
 
     def __init__(self, spool: Spool, store: _Store, begin: int = 0) -> None:
         self._spool = spool
@@ -183,7 +184,23 @@ class Reader:
         return self._spool.end(self._store)
 
 
-class Part(Reader):
+class EventReader(Reader):
+    """Events as a file for binary COPY, with what has to stand around their rows."""
+
+    def __init__(self, spool: Spool, store: _Store, begin: int = 0) -> None:
+        super().__init__(spool, store, begin)
+        self._begin, self._end = BEGIN, END
+
+    def read(self, size: int = -1) -> bytes:
+        """Return about so many bytes, waiting for the first row; nothing at the end."""
+        data = super().read(size)
+        if not data:
+            data, self._end = self._end, b""
+        begin, self._begin = self._begin, b""
+        return begin + data
+
+
+class Part(EventReader):
     """A part of the events, as a file for COPY that ends where some window ended.
 
     `until` is the moment before which nothing comes after it: known when it is read, and None for the last part.

@@ -1,4 +1,4 @@
 COPY pg_temp.audited_events (
-    user_id, created_at, oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url, is_correct, attempt_type,
-    defects
-) FROM STDIN
+    run_id, user_id, created_at, oauth_consumer_key, lis_result_sourcedid, lis_outcome_service_url, is_correct,
+    attempt_type, defects
+) FROM STDIN (FORMAT binary)

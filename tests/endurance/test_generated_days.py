@@ -60,7 +60,7 @@ class Loader:
         self._source.serve([(told.moment, told.text.encode()) for told in answer])
         run = make_day(day)
         run_id = ledger.begin(self._database, run)
-        with closing(get_data.fetch(self._settings, run.window)) as batches:
+        with closing(get_data.fetch(self._settings, run.window, run_id=run_id)) as batches:
             counts = put_data.load(self._database, run_id, run, batches)
         assert rows(self.outside, _LEDGER, run_id) == [
             (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app_types import Rejected
-from source.bulk import judge_answer, judge_body
+from source.bulk import Terms, judge_answer, judge_body
 from source.decoding import decode
 from source.rows import pack
 from source.validation import judge, validate
+from tests.support.binary_copy import rows_of
 
 if TYPE_CHECKING:
     from app_types import Batch, Window
@@ -19,12 +20,7 @@ LENGTH = 32
 
 def answered(body: bytes, window: Window) -> Batch:
     """Return what a fetch makes of a body."""
-    return judge_body(body, str, window=window, user_id_length=LENGTH)
-
-
-def lines(batch: Batch) -> list[str]:
-    """Return the events of a batch as they are written for the database, each a line without its end."""
-    return b"".join(batch.blocks).decode().split("\n")[:-1]
+    return judge_body(body, str, window, Terms(LENGTH))
 
 
 def judged(body: bytes, window: Window) -> list[str]:
@@ -33,9 +29,10 @@ def judged(body: bytes, window: Window) -> list[str]:
     The quick way, which takes the usual events of an answer together, is held to the slow one on the way.
     """
     answer = decode(body)
-    batch = judge_answer(answer, window, LENGTH)
+    batch = judge_answer(answer, window, Terms(LENGTH))
     slow = pack(window, validate(answer, window, LENGTH))
-    assert sorted(lines(batch)) == sorted(lines(slow))
+    assert set(rows_of(batch)) == set(rows_of(slow))
+    assert len(rows_of(batch)) == len(rows_of(slow))
     assert (batch.received, batch.repeated, batch.defective) == (slow.received, slow.repeated, slow.defective)
     assert batch.rejected == slow.rejected
     items = [judge(answer, index, window, LENGTH) for index in range(len(answer.items))]

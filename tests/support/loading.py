@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from psycopg2.extensions import parse_dsn
 import put_data
 from app_types import AttemptType, Event, Mode, Reason, Rejected, Secret
 from config import DatabaseSettings
-from source.rows import pack
+from source.rows import head, pack
 from source.windows import day_of
 from warehouse import ledger
 from warehouse.connection import Server
@@ -80,8 +80,15 @@ def make_rejected(raw: str = '{"lti_user_id": null}', reason: Reason = Reason.US
 
 
 def fetched(day: Day, *answers: Sequence[Event | Rejected]) -> list[Batch]:
-    """Return what a fetch brings, a batch for each answer."""
+    """Return what a fetch for no run brings, a batch for each answer."""
     return [pack(day.window, answer) for answer in answers]
+
+
+def fetched_for(run_id: int, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield what a fetch for no run has brought as one for this run brings it."""
+    for batch in batches:
+        blocks = [block.replace(head(batch.run_id), head(run_id)) for block in batch.blocks]
+        yield replace(batch, run_id=run_id, blocks=blocks)
 
 
 def database_settings(url: str | None = None, **values: Any) -> DatabaseSettings:
@@ -130,7 +137,8 @@ class Warehouse:
     ) -> Counts:
         """Load what a fetch brings, as a run of its own unless one was begun."""
         day = day or make_day()
-        return put_data.load(self.database, run_id or self.begin(day), day, batches, reset=reset)
+        run_id = run_id or self.begin(day)
+        return put_data.load(self.database, run_id, day, fetched_for(run_id, batches), reset=reset)
 
     def select(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask from outside: what is not committed is not seen."""
