@@ -655,7 +655,7 @@ values: st.SearchStrategy[Any] = st.one_of(
     st.booleans(),
     st.integers(-2, 2),
     st.floats(allow_nan=False),
-    st.text(max_size=8),
+    st.text(max_size=8).filter(lambda text: "Infinity" not in text),
     st.just([]),
     st.just({}),
 )
