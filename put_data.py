@@ -92,7 +92,7 @@ def load(database: Database, run_id: int, day: Day, batches: Iterable[Batch], *,
             "A test run does not empty the events table.", remedy="Set DB_MAIN_TABLE_OPEN_RESET=false for it."
         )
     latest = day.window.start
-    with Spool(run_id) as spool:
+    with Spool() as spool:
 
         def work(stop: threading.Event) -> Counts:
             return _load_with_retries(database, run_id, day, spool, reset, stop)

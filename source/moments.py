@@ -69,14 +69,17 @@ def stamps(moments: Sequence[str], day: str = "") -> bytes:
         moments: in any order.
         day: the day of all of them, where it is one; then they are reckoned together.
     """
-    if day < "2000":
+    if not day:
         return b"".join(stamp(datetime.fromisoformat(f"{moment}+00:00")) for moment in moments)
     midnight = stamp(datetime.fromisoformat(f"{day}T00:00+00:00"))
     return _clock_times("".join(moments).encode(), midnight)
 
 
 def _clock_times(texts: bytes, midnight: bytes) -> bytes:
-    """Reckon all moments of a day at once, as one long number: each has as many digits of it as its sum may need."""
+    """Reckon all moments of a day at once, as one long number in which each has its own bytes.
+
+    No sum outgrows them: before 2000 midnight is the complement of a number larger than any clock time.
+    """
     length = len(_SHAPE) - 1
     count = len(texts) // length
     total = int.from_bytes(midnight * count)

@@ -22,17 +22,18 @@ from tests.support.events_api import USER_ID, make_event
 
 HOUR = Window(datetime(2023, 4, 1, 12, tzinfo=UTC), datetime(2023, 4, 1, 13, tzinfo=UTC))
 MIDNIGHT = Window(datetime(2023, 2, 28, 23, 30, tzinfo=UTC), datetime(2023, 3, 1, 0, 30, tzinfo=UTC))
-LENGTH = 32
+LENGTH, RUN = 32, 7
 GOOD = make_event()["passback_params"]
 
 
-def assert_same(body: bytes, window: Window = HOUR) -> None:
+def assert_same(body: bytes, window: Window = HOUR, length: int = LENGTH) -> None:
     """Compare the bulk validation, in parts of any length, with that of each item."""
-    careful = pack(window, validate(decode(body), window, LENGTH))
+    careful = pack(window, validate(decode(body), window, length), run_id=RUN)
     for part in (1, 1_000, len(body)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(decoding, "_PART", part)
-            quick = judge_body(body, str, window, Terms(LENGTH))
+            quick = judge_body(body, str, window, Terms(length, RUN))
+        assert quick.run_id == RUN
         assert set(rows_of(quick)) == set(rows_of(careful))
         assert len(rows_of(quick)) == len(rows_of(careful))
         assert list(quick.noted) == list(careful.noted)
@@ -226,6 +227,17 @@ def test_no_literal_is_completed_by_another(texts: list[str]) -> None:
 def test_date_that_does_not_exist_is_found_at_the_turn_of_a_month(moment: str) -> None:
     """As a text a date that no calendar has lies between the bounds; it is rejected all the same."""
     assert_same(spelled([make_event(created_at=moment), make_event(created_at="2023-03-01 00:10:00.000000")]), MIDNIGHT)
+
+
+@pytest.mark.parametrize("length", [1, 8, 200, 300])
+def test_user_ids_may_be_of_any_length(length: int) -> None:
+    """Rows of usual events are right whatever length the setting asks for."""
+    user_id = "a" * length
+    events = [
+        {**event, "passback_params": GOOD.replace(USER_ID, user_id), "lti_user_id": user_id} for event in usual(3)
+    ]
+    assert_same(spelled(events), length=length)
+    assert [row.user_id for row in rows_of(judge_body(spelled(events), str, HOUR, Terms(length)))] == [user_id] * 3
 
 
 def test_repeated_name_is_found_however_it_is_spelled() -> None:

@@ -509,7 +509,7 @@ def test_row_that_is_not_copied_aborts_the_load(
         data = b"".join(iter(lambda: reader.read(1_000), b""))
         if lost == "rejected_events":
             return Cut(data[: data.rindex(b"\n", 0, -1) + 1])
-        return Cut(data[: data.rindex(head(spool.run_id))] + data[-2:])
+        return Cut(data[: data.rindex(head(warehouse.run_ids[-1]))] + data[-2:])
 
     if lost == "events":
         monkeypatch.setattr(Spool, "parts", lambda spool: iter([cut(spool)]))

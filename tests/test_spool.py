@@ -25,7 +25,6 @@ from warehouse.spool import AbandonedError, Reader, Spool
 
 HOME = Path(__file__).resolve().parent.parent
 WINDOW = make_day().window
-RUN = 7
 
 
 def whole(reader: Reader) -> bytes:
@@ -43,7 +42,7 @@ def target(file: Path) -> str:
 
 def test_events_are_counted_by_kind() -> None:
     """Received are all; rejected, repeated and defective ones are told apart over all answers."""
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(pack(WINDOW, [make_event(), make_rejected(), make_event(defects=(Defect.PASSBACK_MISSING,))]))
         spool.add(pack(WINDOW, []))
         spool.add(pack(WINDOW, [make_rejected(), make_event("13:00:00")]))
@@ -66,11 +65,11 @@ def test_parts_end_where_answers_end(monkeypatch: pytest.MonkeyPatch, at_once: b
     def read(spool: Spool) -> list[tuple[int, datetime | None]]:
         return [(len(rows_in(whole(part))), part.until) for part in spool.parts()]
 
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(answers[0])
         spool.finish()
         monkeypatch.setattr(spool_module, "_PART", 2 * sum(map(len, answers[0].blocks)))
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         if at_once:
             add(spool)
         with in_background(lambda: read(spool)) as results:
@@ -81,7 +80,7 @@ def test_parts_end_where_answers_end(monkeypatch: pytest.MonkeyPatch, at_once: b
 
 def test_events_and_rejected_ones_keep_their_order() -> None:
     """Rejects are numbered over all answers, so that identical ones can be told apart."""
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(pack(WINDOW, [make_event(), make_rejected()]))
         spool.add(pack(WINDOW, [make_rejected(), make_event("13:00:00")]))
         spool.finish()
@@ -92,7 +91,7 @@ def test_events_and_rejected_ones_keep_their_order() -> None:
 
 def test_spool_can_be_read_again() -> None:
     """Another try of the load reads everything from the beginning."""
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(pack(WINDOW, [*make_events(3), make_rejected()]))
         spool.finish()
 
@@ -103,7 +102,7 @@ def test_spool_can_be_read_again() -> None:
 
 def test_reader_follows_the_writer_to_the_end() -> None:
     """Reading begins while the rest is still to come, waits for it, and ends where the fetch ends."""
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         with in_background(lambda: whole(spool.events())) as results:
             for second in range(50):
                 spool.add(pack(WINDOW, [make_event(f"12:00:{second:02}")]))
@@ -115,7 +114,7 @@ def test_reader_follows_the_writer_to_the_end() -> None:
 
 def test_reader_of_an_abandoned_fetch_is_told_so() -> None:
     """What was fetched before an error is not a day: the reader gets an error, never an end."""
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(pack(WINDOW, make_events(3)))
         reader = spool.events()
         assert reader.read(1_000_000)
@@ -131,7 +130,7 @@ def test_reader_of_an_abandoned_fetch_is_told_so() -> None:
 def test_small_day_is_waited_for_and_a_large_one_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The database is asked for nothing before a small day is whole; a large one is begun earlier."""
     monkeypatch.setattr(spool_module, "_ENOUGH_TO_BEGIN", 2_000)
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         begun, complete = threading.Event(), threading.Event()
 
         def wait() -> None:
@@ -153,7 +152,7 @@ def test_small_day_is_waited_for_and_a_large_one_is_begun(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("events", [[], [make_event()]], ids=["none", "one"])
 def test_events_end_as_copy_wants_it_however_often_it_asks(events: list[Event]) -> None:
     """Behind the last row comes the end of the file, once, and then nothing more."""
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(pack(WINDOW, events))
         spool.finish()
 
@@ -164,7 +163,7 @@ def test_events_end_as_copy_wants_it_however_often_it_asks(events: list[Event]) 
 
 def test_same_text_has_the_same_digest_whatever_the_reason() -> None:
     """The digest is the text's own: it tells a reject again when the reason is worded otherwise."""
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         items = [make_rejected("{}", Reason.USER_ID_MISSING), make_rejected("{}", Reason.OUTSIDE_WINDOW)]
         spool.add(pack(WINDOW, items))
         spool.finish()
@@ -177,7 +176,7 @@ def test_long_day_is_kept_in_a_file_not_in_memory(monkeypatch: pytest.MonkeyPatc
     """The memory of the program does not grow with the day."""
     monkeypatch.setattr(spool_module, "_IN_MEMORY", 100_000)
     answer = pack(WINDOW, make_events(500))
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(answer)
         tracemalloc.start()
         for _ in range(40):
@@ -195,7 +194,7 @@ def test_nobody_else_can_read_the_file(tmp_path: Path, monkeypatch: pytest.Monke
     """The temporary file has no name, or at least no reader but its owner, and is gone with the spool."""
     monkeypatch.setattr(spool_module, "_IN_MEMORY", 10)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Spool(RUN) as spool:
+    with Spool() as spool:
         spool.add(pack(WINDOW, make_events(10)))
 
         assert list(tmp_path.iterdir()) == []
@@ -213,7 +212,7 @@ from tests.support.loading import make_day, make_events
 from warehouse import spool
 spool._IN_MEMORY = 1_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-with spool.Spool(1) as spool:
+with spool.Spool() as spool:
     try:
         for _ in range(100):
             spool.add(pack(make_day().window, make_events(100)))
@@ -235,7 +234,7 @@ def test_full_disk_is_told_with_the_folder() -> None:
 
 def test_files_are_closed_when_the_work_fails() -> None:
     """The spool leaves nothing behind, however its block ends."""
-    with pytest.raises(EtlError), Spool(RUN) as spool:  # noqa: PT012  (the block is what is tested)
+    with pytest.raises(EtlError), Spool() as spool:  # noqa: PT012  (the block is what is tested)
         spool.finish()
         raise EtlError("no")
 

@@ -70,8 +70,8 @@ MUTANTS: Final = (
         "reset before the fetch",
         "the table is empty when the source turns out to be down",
         "put_data.py",
-        "    with Spool(run_id) as spool:\n",
-        '    if reset:\n        database.rows("DELETE FROM lms_activities")\n    with Spool(run_id) as spool:\n',
+        "    with Spool() as spool:\n",
+        '    if reset:\n        database.rows("DELETE FROM lms_activities")\n    with Spool() as spool:\n',
         (
             "tests/test_put_data.py::test_reset_is_undone_when_the_load_fails",
             "tests/test_put_data.py::test_reset_is_refused_where_no_valid_event_came",

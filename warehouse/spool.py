@@ -36,14 +36,9 @@ class AbandonedError(Exception):
 
 
 class Spool:
-    """The events and the rejected ones of one fetch.
+    """The events and the rejected ones of one fetch."""
 
-    Args:
-        run_id: the run that loads the events; their rows name it.
-    """
-
-    def __init__(self, run_id: int) -> None:
-        self.run_id = run_id
+    def __init__(self) -> None:
         self._changed = threading.Condition()
         self._whole = False
         self._abandoned = False

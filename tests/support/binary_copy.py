@@ -88,8 +88,10 @@ def _texts(data: BytesIO) -> tuple[str, ...]:
     assert dimensions == 1
     number, first = _numbers(data, ">ii")
     assert first == 1
-    texts = [_field(data) for _ in range(number)]
-    return tuple(text.decode() for text in texts if text is not None)
+    texts = [_text(_field(data)) for _ in range(number)]
+    assert data.read() == b""
+    assert None not in texts
+    return tuple(filter(None, texts))
 
 
 def _field(data: BytesIO) -> bytes | None:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 LENGTH = 32
 """How long a user id has to be."""
+RUN = 7
+"""The run that events are fetched for."""
 
 
 def answered(body: bytes, window: Window) -> Batch:
     """Return what a fetch makes of a body."""
-    return judge_body(body, str, window, Terms(LENGTH))
+    return judge_body(body, str, window, Terms(LENGTH, RUN))
 
 
 def judged(body: bytes, window: Window) -> list[str]:
@@ -29,8 +31,8 @@ def judged(body: bytes, window: Window) -> list[str]:
     The quick way, which takes the usual events of an answer together, is held to the slow one on the way.
     """
     answer = decode(body)
-    batch = judge_answer(answer, window, Terms(LENGTH))
-    slow = pack(window, validate(answer, window, LENGTH))
+    batch = judge_answer(answer, window, Terms(LENGTH, RUN))
+    slow = pack(window, validate(answer, window, LENGTH), run_id=RUN)
     assert set(rows_of(batch)) == set(rows_of(slow))
     assert len(rows_of(batch)) == len(rows_of(slow))
     assert (batch.received, batch.repeated, batch.defective) == (slow.received, slow.repeated, slow.defective)

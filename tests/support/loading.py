@@ -87,6 +87,8 @@ def fetched(day: Day, *answers: Sequence[Event | Rejected]) -> list[Batch]:
 def fetched_for(run_id: int, batches: Iterable[Batch]) -> Iterator[Batch]:
     """Yield what a fetch for no run has brought as one for this run brings it."""
     for batch in batches:
+        events = batch.received - len(batch.rejected) - batch.repeated
+        assert sum(block.count(head(batch.run_id)) for block in batch.blocks) == events
         blocks = [block.replace(head(batch.run_id), head(run_id)) for block in batch.blocks]
         yield replace(batch, run_id=run_id, blocks=blocks)
 
