@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import ssl
 import subprocess
@@ -202,6 +203,20 @@ def test_database_that_was_waited_for_is_not_waited_for_again(
         assert asked() == 9
 
 
+def _keeps_unreadable_texts() -> bool:
+    """Tell whether an error of C whose text is not UTF-8 comes as such; early releases of Python 3.11 lose the text."""
+    try:
+        ctypes.pythonapi.PyErr_SetString(ctypes.py_object(OSError), b"\xf0")
+    except UnicodeDecodeError:
+        return True
+    except OSError:
+        return False
+    raise AssertionError
+
+
+in_code_page = pytest.mark.skipif(not _keeps_unreadable_texts(), reason="this Python loses the driver's text")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -210,10 +225,14 @@ def test_database_that_was_waited_for_is_not_waited_for_again(
         (b'role "etl" is not permitted to log in', "refused the login"),
         (b'permission denied for database "events"', "refused the login"),
         ('пользователь "etl" не прошёл проверку подлинности (по паролю)'.encode(), "refused the login"),
-        ('пользователь "etl" не прошёл проверку подлинности (по паролю)'.encode("cp1251"), "refused the login"),
+        pytest.param(
+            'пользователь "etl" не прошёл проверку подлинности (по паролю)'.encode("cp1251"),
+            "refused the login",
+            marks=in_code_page,
+        ),
         ('в pg_hba.conf нет записи для компьютера "10.0.0.1"'.encode(), "refused the login"),
         ('база данных "events" не существует'.encode(), "no such database"),
-        ('роль "etl" не существует'.encode("cp1251"), "no such database"),
+        pytest.param('роль "etl" не существует'.encode("cp1251"), "no such database", marks=in_code_page),
     ],
     ids=["password", "pg_hba", "no login", "no right", "ru password", "ru Windows", "ru pg_hba", "ru name", "ru role"],
 )
